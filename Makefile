@@ -1,0 +1,53 @@
+# Everything a person does with this repository. `make` alone lists the targets.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+	--no-emit-index-url pyproject.toml
+DEMO_PORT ?= 5080
+DEMO_ENV = DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m \
+	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test lint bench lock
+
+help: ## list these targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/ready ## install what the service needs into .venv
+
+.venv/ready: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+run: .venv/ready ## build candles from the live exchange and serve them
+	$(BIN)/flask db upgrade
+	exec $(BIN)/flask run
+
+demo: .venv/ready ## the same against a simulated exchange, without any network
+	@$(BIN)/flask simulate --port $(DEMO_PORT) & simulator=$$!; \
+	trap 'kill $$simulator 2>/dev/null' EXIT INT TERM; \
+	$(DEMO_ENV) $(BIN)/flask db upgrade && $(DEMO_ENV) $(BIN)/flask run
+
+test: .venv/ready ## run the tests
+	$(BIN)/pytest
+
+lint: .venv/ready-dev ## check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready ## measure speed and memory
+	$(BIN)/python -m benchmarks
+
+lock: ## write requirements.txt and requirements-dev.txt anew
+	$(LOCK) --extra test --output-file requirements.txt
+	$(LOCK) --extra lint --constraint requirements.txt --output-file requirements-dev.txt
+	echo '-e .' >> requirements.txt

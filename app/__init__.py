@@ -1,0 +1,54 @@
+"""Candlekeep: candlesticks from live quotes, that can be trusted.
+
+`create_app` builds the web side and starts nothing; threads are the runner's, see `app.pipeline`.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from flask_migrate import Migrate
+from sqlalchemy import Engine
+
+from app import api
+from app.live.hub import Hub
+from app.pipeline.clock import Clock
+from app.storage.database import engine_options, prepare
+from app.storage.tables import db
+
+if TYPE_CHECKING:
+    from config import Config
+
+WEB_THREADS = 32
+MAX_BODY = 64 * 1024
+MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What web side and pipeline share, found in `app.extensions["candlekeep"]`."""
+
+    config: "Config"
+    engine: Engine
+    hub: Hub
+
+
+def create_app(config: "Config") -> Flask:
+    """The Flask application for `config`."""
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.database_url, WEB_THREADS),
+    )
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS))
+    with app.app_context():
+        engine = db.engine
+    prepare(engine)
+    app.extensions["candlekeep"] = Services(config, engine, Hub(Clock(), time.monotonic))
+    api.register(app)
+    return app

@@ -1,0 +1,1 @@
+"""What is going on right now: states that live in memory only and are rebuilt by a restart."""

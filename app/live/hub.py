@@ -1,0 +1,67 @@
+"""The states of the running feeds, written by the pipeline, read by the API. Makes no threads."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+Feed = tuple[str, str]
+"""(exchange, source)"""
+
+
+@dataclass(slots=True)
+class FeedState:
+    """How a feed is doing. Times are exchange time, epoch ms."""
+
+    state: str = "starting"
+    offset: int | None = None
+    last_poll: int | None = None
+    last_good_poll: int | None = None
+    last_error: str = ""
+    last_error_time: int | None = None
+    retry_at: int | None = None
+    symbols: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    late_ticks: int = 0
+    conflicts: int = 0
+    unreadable: int = 0
+    log_end: int = 0
+    applied: int = 0
+    applied_time: int | None = None
+    closed_through: int | None = None
+    database_error: str = ""
+
+
+@dataclass(slots=True)
+class LoopState:
+    """The heartbeat of one thread, in monotonic seconds."""
+
+    beat: float
+    restarts: int = 0
+    error: str = ""
+    alive: bool = True
+
+
+class Hub:
+    """One per process. `clock` gives the host's time as epoch ms, `monotonic` seconds."""
+
+    def __init__(self, clock: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        self.clock, self.monotonic = clock, monotonic
+        self.feeds: dict[Feed, FeedState] = {}
+        self.loops: dict[str, LoopState] = {}
+        self.role = "none"
+        self.changed = threading.Event()
+
+    def feed(self, feed: Feed) -> FeedState:
+        """The feed's state, made when first asked for."""
+        return self.feeds.setdefault(feed, FeedState())
+
+    def now(self, feed: Feed) -> int:
+        """Exchange time as well as this process knows it, epoch ms."""
+        known = self.feeds.get(feed)
+        return self.clock() + (known.offset or 0 if known else 0)
+
+    def wake(self) -> None:
+        """Tell the pipeline that subscriptions changed."""
+        self.changed.set()

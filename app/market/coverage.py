@@ -1,0 +1,70 @@
+"""Coverage: which share of a window was observed, from the spans that were not. Pure arithmetic."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+ALL = "*"
+"""Stands for every symbol, in spans and in subscriptions."""
+
+FOREVER = 2**63 - 1
+"""The end of a subscription that has none."""
+
+STARTED, RESTART, NOT_SUBSCRIBED = "started", "restart", "not_subscribed"
+
+Period = tuple[int, int]
+"""A subscription's `[since, until)`, in ms."""
+
+
+class Span(NamedTuple):
+    """Time `[start, end)` in ms that was not observed, for one symbol or for `ALL`."""
+
+    symbol: str
+    start: int
+    end: int
+    reason: str
+
+
+def coverage(
+    start: int, end: int, spans: Iterable[Span], periods: Sequence[Period]
+) -> tuple[Decimal, tuple[str, ...]]:
+    """Coverage of the window `[start, end)` and the sorted reasons why it is under 1.
+
+    `spans` are those of the symbol's feed; what lies outside all `periods` counts as not observed.
+    Rounded down to 4 places, so that exactly 1 means that nothing was missed.
+    """
+    missed = [
+        (max(span.start, start), min(span.end, end), span.reason)
+        for span in (*spans, *_outside(start, end, periods))
+        if span.start < end and span.end > start
+    ]
+    observed = end - start - _length(missed)
+    share = Decimal(observed * 10_000 // (end - start)).scaleb(-4)
+    return share, tuple(sorted({reason for _, _, reason in missed}))
+
+
+def _outside(start: int, end: int, periods: Sequence[Period]) -> list[Span]:
+    """The parts of `[start, end)` in which the symbol was not subscribed."""
+    spans, reached, reason = [], start, STARTED
+    for since, until in sorted(periods):
+        if since >= end:
+            break
+        if until <= start:
+            continue
+        if since > reached:
+            spans.append(Span(ALL, reached, since, reason))
+        reached, reason = max(reached, until), NOT_SUBSCRIBED
+    if reached < end:
+        spans.append(Span(ALL, reached, end, NOT_SUBSCRIBED))
+    return spans
+
+
+def _length(pieces: list[tuple[int, int, str]]) -> int:
+    """Length of the union of `[start, end)` pieces."""
+    total, reached = 0, 0
+    for start, end, _ in sorted(pieces):
+        start = max(start, reached)
+        if end > start:
+            total += end - start
+            reached = end
+    return total

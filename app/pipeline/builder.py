@@ -1,0 +1,129 @@
+"""The builder of one feed: reads the log from the stored position, folds, and commits what has
+closed together with the position. It has no clock but the log's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from app.live.hub import FeedState
+from app.market.feed import Closing, FeedFold
+from app.market.subscriptions import Subscriptions
+from app.market.windows import window_open
+from app.pipeline.resume import ResumePoint
+from app.storage.database import StoreError
+from app.storage.feeds import FeedStore
+from app.ticklog import Entry, FeedLog
+
+BATCHES_AT_ONCE = 200
+REFRESH_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    closing: Closing
+    resume: int
+    applied: int
+
+
+class Builder:
+    """`load` once, then `step` again and again. A StoreError leaves it as it was: step again.
+
+    clock: our time, epoch ms, on which `step`'s `now` is read too; it stamps rows as stored, and
+    no candle depends on it.
+    """
+
+    def __init__(
+        self,
+        fold: FeedFold,
+        ticklog: FeedLog,
+        store: FeedStore,
+        state: FeedState,
+        clock: Callable[[], int],
+    ) -> None:
+        self._fold, self._log, self._store, self._state = fold, ticklog, store, state
+        self._clock = clock
+        self._batches = ResumePoint()
+        self._subscriptions = Subscriptions()
+        self._pending: list[int] = []
+        self._refresh_due = 0
+        self._waiting: _Commit | None = None
+        self._position = self._replayed = self._epoch = 0
+        self.resume = 0
+        """What lies before this log position is confirmed by the database."""
+
+    def load(self, begin: int | None = None) -> None:
+        """Take the feed over and restore what the stored position left open. A feed without a
+        usable position begins at log position `begin`, or else at the log's end."""
+        end = self._log.end if begin is None else begin
+        position = self._store.take_over(self._log.log_id, end)
+        self._epoch = position.epoch
+        self._position, self._replayed = position.resume, position.applied
+        self.resume = position.resume
+        through = position.closed_through
+        if through:
+            horizon = window_open(through, self._fold.longest)
+            parts = self._store.parts(self._fold.shortest, horizon, through)
+            self._fold.resume(through, parts, self._store.spans(horizon))
+            self._state.closed_through = through
+
+    def step(self, now: int) -> bool:
+        """Read on, fold, and commit what has closed; False when the end of the log is reached.
+        NotOwner where another owner writes."""
+        try:
+            if now >= self._refresh_due:
+                self._refresh(now)
+            if self._waiting is None:
+                self._read()
+            self._write()
+        except StoreError as error:
+            self._state.database_error = str(error)
+            raise
+        self._state.database_error = ""
+        return self._position < self._log.end
+
+    def _refresh(self, now: int) -> None:
+        rows = self._store.subscriptions()
+        self._subscriptions = Subscriptions(
+            (row.symbol, row.since, row.until) for row in rows if not row.pending
+        )
+        self._pending = [row.id for row in rows if row.pending]
+        self._refresh_due = now + REFRESH_MS
+
+    def _read(self) -> None:
+        """Apply what is new in the log, a fair amount at a time, and make ready what closed."""
+        for entry in islice(self._log.read(self._position), BATCHES_AT_ONCE):
+            self._apply(entry)
+            self._position = entry.end
+        closing = self._fold.take_closing(self._subscriptions)
+        if closing is not None:
+            resume = self._batches.at(closing.closed_through, self._position)
+            self._waiting = _Commit(closing, resume, self._position)
+
+    def _apply(self, entry: Entry) -> None:
+        batch, state = entry.batch, self._state
+        if batch is None:
+            self._fold.observation.damaged()
+            state.unreadable += 1
+            return
+        if self._pending:
+            self._store.take_up(self._pending, batch.asked)
+            self._refresh(self._clock())
+        self._fold.apply(batch, self._subscriptions)
+        self._batches.note(entry.position, batch)
+        if entry.end <= self._replayed:
+            # It was counted before the restart.
+            self._fold.late = 0
+        state.late_ticks, state.applied_time = self._fold.late, batch.answered
+        state.applied = entry.end
+
+    def _write(self) -> None:
+        """Commit what waits; only then is it forgotten."""
+        if self._waiting is None:
+            return
+        waiting = self._waiting
+        written = self._store.commit(
+            waiting.closing, waiting.resume, waiting.applied, self._epoch, self._clock()
+        )
+        self._waiting, self.resume = None, waiting.resume
+        self._state.conflicts += written.conflicts
+        self._state.closed_through = waiting.closing.closed_through

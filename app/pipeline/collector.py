@@ -1,0 +1,169 @@
+"""The collector of one feed: asks the exchange on a fixed cadence and writes what came, or why
+nothing came, to the tick log. Decides nothing about candles."""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from app.exchanges.base import Answer, ExchangeError, Refused, TickerSource, Unreachable
+from app.live.hub import FeedState
+from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch, Tick
+from app.pipeline.changes import Changes
+from app.pipeline.clock import settle_offset
+from app.ticklog import FeedLog
+
+IDLE_MS = 1_000
+MEASURE_MS = 60_000
+BACKOFF_MS = 5_000
+REFUSED_MS = 120_000
+"""An exchange that refuses us is left alone for so long at least."""
+PATIENT_ERRORS = 3
+"""The third error in a row begins the back-off."""
+SAY_AGAIN_MS = 60_000
+
+log = logging.getLogger(__name__)
+
+
+class Collector:
+    """Polls one feed. `step` is to be called again and again; it never waits for the next poll.
+
+    clock: our time, epoch ms, on which `now` is read too. jitter: a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        source: TickerSource,
+        ticklog: FeedLog,
+        clock: Callable[[], int],
+        state: FeedState,
+        poll_ms: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._source, self._log, self._clock, self._state = source, ticklog, clock, state
+        self._poll_ms, self._jitter = poll_ms, jitter
+        self._changes = Changes()
+        self._offset: int | None = None
+        self._measured = False
+        self._due = self._measure_due = self._logged = self._said = 0
+        self._errors = 0
+        self._start = True
+
+    def step(self, now: int) -> int:
+        """Poll if it is time to, else keep the log's clock going. Returns when the next step is
+        due, at the latest. OSError where the log cannot be written."""
+        if now >= self._due:
+            self._poll(now)
+        elif now - self._logged >= IDLE_MS:
+            self._append(IDLE, now, now)
+        return min(self._due, self._logged + IDLE_MS)
+
+    def _poll(self, now: int) -> None:
+        self._due = self._due or now
+        if now >= self._measure_due and (not self._errors or not self._measured):
+            self._measure(now)
+        asked = self._clock()
+        try:
+            answer = self._source.quotes()
+        except ExchangeError as error:
+            self._failed(asked, error)
+        else:
+            self._succeeded(asked, self._clock(), answer)
+
+    def _measure(self, now: int) -> None:
+        """Ask the exchange for its clock; where it has none, the answers' Date header serves."""
+        asked = self._clock()
+        try:
+            shown = self._source.server_time()
+        except ExchangeError:
+            return
+        self._measure_due = now + MEASURE_MS
+        if shown is not None:
+            self._measured = True
+            self._settle(shown, asked)
+
+    def _settle(self, shown: tuple[int, int], asked: int) -> None:
+        self._offset = settle_offset(self._offset, shown, asked, self._clock())
+        self._state.offset = self._offset
+
+    def _succeeded(self, asked: int, answered: int, answer: Answer) -> None:
+        if answer.clock is not None and not self._measured:
+            self._settle(answer.clock, asked)
+        offset = self._offset or 0
+        ticks, rejected = self._changes.ticks(answer, asked + offset, answered + offset)
+        self._append(OK, asked, answered, ticks=ticks, rejected=rejected)
+        if self._errors:
+            log.info("%s answers again after %d errors", self._source.name, self._errors)
+        self._errors = 0
+        self._due = self._next_on_cadence(answered)
+        state = self._state
+        state.state, state.retry_at = "polling", None
+        state.last_good_poll, state.symbols = asked + offset, len(answer.quotes)
+        state.rejected.update(rejected)
+
+    def _failed(self, asked: int, error: ExchangeError) -> None:
+        answered = self._clock()
+        outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
+        self._append(outcome, asked, answered, error=error.reason)
+        self._errors += 1
+        self._due = self._next_after_error(answered, error)
+        state = self._state
+        state.state = "backing_off" if self._errors >= PATIENT_ERRORS else "polling"
+        state.last_error, state.last_error_time = f"{error.reason}: {error}", self._logged
+        state.retry_at = self._due + (self._offset or 0)
+        state.errors[error.reason] += 1
+        self._say(answered, error)
+
+    def _append(
+        self,
+        outcome: str,
+        asked: int,
+        answered: int,
+        *,
+        error: str = "",
+        ticks: list[Tick] | None = None,
+        rejected: Counter[str] | None = None,
+    ) -> None:
+        offset = self._offset or 0
+        batch = Batch(
+            asked + offset,
+            answered + offset,
+            outcome,
+            offset,
+            error,
+            self._start,
+            ticks or [],
+            dict(rejected or {}),
+        )
+        self._state.log_end = self._log.append(batch)
+        self._state.last_poll = batch.asked
+        self._start, self._logged = False, answered
+
+    def _next_on_cadence(self, now: int) -> int:
+        """What was missed meanwhile is skipped, never made up in a burst."""
+        missed = max(0, now - self._due) // self._poll_ms
+        return self._due + (missed + 1) * self._poll_ms
+
+    def _next_after_error(self, now: int, error: ExchangeError) -> int:
+        wait = (error.retry_after or 0) * 1000
+        if isinstance(error, Refused):
+            wait = max(wait, REFUSED_MS)
+        if wait:
+            return now + int(wait)
+        if self._errors < PATIENT_ERRORS:
+            return self._next_on_cadence(now)
+        doubled = self._poll_ms * 2.0 ** min(self._errors - PATIENT_ERRORS + 1, 16)
+        wait = max(self._poll_ms, min(doubled, BACKOFF_MS) * (0.75 + 0.25 * self._jitter()))
+        return now + int(wait)
+
+    def _say(self, now: int, error: ExchangeError) -> None:
+        """The first error of a row at once, then one a minute."""
+        if self._errors == 1 or now - self._said >= SAY_AGAIN_MS:
+            self._said = now
+            log.warning(
+                "%s: no answer (%s: %s), %d in a row; it will be asked again",
+                self._source.name,
+                error.reason,
+                error,
+                self._errors,
+            )

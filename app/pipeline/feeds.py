@@ -1,0 +1,136 @@
+"""One running feed: its log, its collector, its builder, and the two loops that drive them."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from app.exchanges.base import TickerSource
+from app.live.hub import Feed, Hub, LoopState
+from app.market.feed import FeedFold
+from app.market.observation import Pace
+from app.pipeline.builder import Builder
+from app.pipeline.collector import Collector
+from app.pipeline.loops import Loop, Seldom, Step
+from app.storage.database import StoreError
+from app.storage.feeds import FeedStore, NotOwner
+from app.ticklog.files import SegmentLog, log_id
+
+PRUNE_SECONDS = 600
+DAY_MS = 86_400_000
+RETRY_SECONDS = (0.2, 0.5, 1.0)
+"""Waits after the first, the second and every further error of the database in a row."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """What a feed needs of the configuration. Lengths in ms, but for the days."""
+
+    folder: Path
+    intervals: tuple[int, ...]
+    pace: Pace
+    ticks_keep_days: int
+
+
+class RunningFeed:
+    """Starts with `start`, ends with `stop` and then `loops` joined."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        engine: Engine,
+        hub: Hub,
+        make_source: Callable[[], TickerSource],
+        settings: FeedSettings,
+    ) -> None:
+        self.feed, self.disowned = feed, False
+        self._hub, self._settings, self._make_source = hub, settings, make_source
+        self._state = hub.feed(feed)
+        self._store = FeedStore(engine, *feed)
+        folder = settings.folder
+        self._log = SegmentLog(folder / ".".join(feed), log_id(folder))
+        self._begin: int | None = self._log.end
+        self._source: TickerSource | None = None
+        self._errors = 0
+        self._say, self._prune_due = Seldom(), Seldom(PRUNE_SECONDS)
+        self.collector = self._loop("collector", self._make_collector)
+        self.builder = self._loop("builder", self._make_builder)
+
+    def start(self) -> None:
+        """Collecting does not wait for the database: a builder that cannot load yet will find
+        in the log what came meanwhile."""
+        for loop in (self.builder, self.collector):
+            self._hub.loops[loop.name] = loop.state
+            loop.start()
+
+    def stop_collecting(self) -> None:
+        """Stop intake; the builder can still finish what is in the log."""
+        self.collector.stop()
+
+    def close(self) -> None:
+        """Once both loops have ended."""
+        self._log.close()
+        if self._source is not None:
+            self._source.close()
+        for loop in (self.collector, self.builder):
+            self._hub.loops.pop(loop.name, None)
+
+    def _loop(self, role: str, make: Callable[[], Step]) -> Loop:
+        return Loop(f"{role} {'/'.join(self.feed)}", make, LoopState(time.monotonic()))
+
+    def _make_collector(self) -> Step:
+        if self._source is None:
+            self._source = self._make_source()
+        clock = self._hub.clock
+        pace = self._settings.pace
+        collector = Collector(self._source, self._log, clock, self._state, pace.poll)
+
+        def step() -> float:
+            before = self._log.end
+            due = collector.step(clock())
+            if self._log.end > before:
+                self.builder.wake.set()
+            return (due - clock()) / 1000
+
+        return step
+
+    def _make_builder(self) -> Step:
+        settings, clock = self._settings, self._hub.clock
+        fold = FeedFold(settings.intervals, settings.pace)
+        builder = Builder(fold, self._log, self._store, self._state, clock)
+        loaded = False
+
+        def step() -> float:
+            nonlocal loaded
+            try:
+                if not loaded:
+                    builder.load(self._begin)
+                    loaded, self._begin = True, None
+                more = builder.step(clock())
+            except NotOwner:
+                self.disowned = True
+                self._hub.wake()
+                return 1.0
+            except StoreError as error:
+                return self._wait_after(error)
+            self._errors = 0
+            self._prune(builder.resume)
+            return 0.0 if more else 1.0
+
+        return step
+
+    def _wait_after(self, error: StoreError) -> float:
+        if self._say.now():
+            log.warning("%s: the database does not take candles: %s", "/".join(self.feed), error)
+        self._errors += 1
+        return RETRY_SECONDS[min(self._errors, len(RETRY_SECONDS)) - 1]
+
+    def _prune(self, resume: int) -> None:
+        if self._prune_due.now():
+            kept = self._settings.ticks_keep_days * DAY_MS
+            self._log.prune(resume, self._hub.clock() - kept)

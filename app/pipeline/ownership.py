@@ -1,0 +1,36 @@
+"""Who may write: the process that holds the lock on DATA_DIR and the one on the database."""
+
+import logging
+
+from app.storage.database import StoreError
+from app.storage.locks import Lock
+
+log = logging.getLogger(__name__)
+
+
+class Ownership:
+    """`step` again and again. Once owner, a database that does not answer changes nothing: should
+    another process have taken over meanwhile, the epoch refuses our commits, and `lose` is called.
+    """
+
+    def __init__(self, folder: Lock, database: Lock) -> None:
+        self._folder, self._database = folder, database
+        self.owner = False
+
+    def step(self) -> bool:
+        """Try to become, or go on being, the owner. OSError where DATA_DIR cannot be locked."""
+        try:
+            held = self._folder.hold() and self._database.hold()
+        except StoreError as error:
+            log.debug("the database's lock cannot be asked for: %s", error)
+            held = False
+        if held and not self.owner:
+            log.info("this process writes the candles")
+        self.owner = self.owner or held
+        return self.owner
+
+    def lose(self) -> None:
+        """Stop being the owner and let go of the locks."""
+        self.owner = False
+        self._database.release()
+        self._folder.release()

@@ -1,0 +1,151 @@
+"""The runner: becomes owner, seeds subscriptions, and starts and stops a feed's loops as the
+subscriptions ask for. One per process; whoever serves starts it, see `wsgi`."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from app.exchanges.base import TickerSource
+from app.live.hub import Feed, Hub, LoopState
+from app.market.coverage import FOREVER
+from app.market.windows import window_open
+from app.pipeline.feeds import FeedSettings, RunningFeed
+from app.pipeline.loops import Loop, Seldom, join_all
+from app.pipeline.ownership import Ownership
+from app.storage import subscriptions
+from app.storage.database import StoreError
+from app.storage.locks import FileLock, database_lock
+from app.storage.retention import DAY_MS, prune_candles
+
+STOP_SECONDS = 8.0
+RETENTION_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """What the runner needs of the configuration. seeds: (exchange, symbol) to subscribe to where
+    they have never been."""
+
+    feed: FeedSettings
+    source: str
+    seeds: tuple[tuple[str, str], ...]
+    candles_keep_days: int
+    make_source: Callable[[str], TickerSource]
+
+
+class Runner:
+    """`start` and `stop` it; everything else happens in its loops."""
+
+    def __init__(self, engine: Engine, hub: Hub, settings: RunnerSettings) -> None:
+        self._engine, self._hub, self._settings = engine, hub, settings
+        data_dir = settings.feed.folder.parent
+        self._ownership = Ownership(FileLock(data_dir / "owner"), database_lock(engine))
+        self._feeds: dict[Feed, RunningFeed] = {}
+        self._seeded = False
+        self._swept = float("-inf")
+        self._say = Seldom()
+        # A POST wakes this loop: what it asks for begins at once.
+        self._owner = Loop("owner", lambda: self._step, LoopState(time.monotonic()), hub.changed)
+
+    def start(self) -> None:
+        """Begin to work, in threads of its own."""
+        self._hub.loops["owner"] = self._owner.state
+        self._owner.start()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Stop intake, let the builders finish what is in the log, let go of the locks. False if
+        something was still busy after `seconds`."""
+        deadline = time.monotonic() + seconds
+        self._owner.stop()
+        late = join_all([self._owner], deadline) + self._stop_feeds(list(self._feeds), deadline)
+        self._ownership.lose()
+        self._hub.role = "stopped"
+        for name in late:
+            log.error("%s did not end in time", name)
+        return not late
+
+    def _step(self) -> float:
+        if any(feed.disowned for feed in self._feeds.values()):
+            log.warning("another process has taken over: this one serves reads")
+            self._stop_feeds(list(self._feeds), time.monotonic() + STOP_SECONDS)
+            self._ownership.lose()
+            self._hub.role = "standby"
+            return 1.0
+        self._hub.role = "owner" if self._ownership.step() else "standby"
+        if self._ownership.owner:
+            try:
+                self._manage()
+            except StoreError as error:
+                if self._say.now():
+                    log.warning("subscriptions cannot be read: %s", error)
+        return 1.0
+
+    def _manage(self) -> None:
+        self._seed()
+        wanted = self._wanted()
+        for feed in wanted - self._feeds.keys():
+            self._start_feed(feed)
+        gone = self._feeds.keys() - wanted
+        self._stop_feeds(gone, time.monotonic() + STOP_SECONDS)
+        self._keep_retention()
+
+    def _seed(self) -> None:
+        if self._seeded:
+            return
+        source = self._settings.source
+        for exchange, symbol in self._settings.seeds:
+            since = self._hub.now((exchange, source))
+            subscriptions.start(self._engine, exchange, source, [symbol], since, seed=True)
+        self._seeded = True
+
+    def _wanted(self) -> set[Feed]:
+        """Feeds with a running subscription, or a stopped one whose last windows are open."""
+        wanted = set()
+        longest = self._settings.feed.intervals[-1]
+        for row in subscriptions.all_of(self._engine):
+            feed = row.exchange, row.source
+            through = self._hub.feed(feed).closed_through or 0
+            last_end = window_open(row.until, longest) + longest
+            if row.until == FOREVER or (feed in self._feeds and through < last_end):
+                wanted.add(feed)
+        return wanted
+
+    def _start_feed(self, feed: Feed) -> None:
+        exchange, source = feed
+        running = RunningFeed(
+            feed,
+            self._engine,
+            self._hub,
+            lambda: self._settings.make_source(exchange),
+            self._settings.feed,
+        )
+        self._feeds[feed] = running
+        running.start()
+        log.info("%s/%s: building", exchange, source)
+
+    def _stop_feeds(self, feeds: Iterable[Feed], deadline: float) -> list[str]:
+        """Collectors first, so that builders find an end; both share the deadline."""
+        stopping = [self._feeds.pop(feed) for feed in list(feeds)]
+        for running in stopping:
+            running.collector.stop()
+        late = join_all([running.collector for running in stopping], deadline)
+        for running in stopping:
+            running.builder.stop()
+        late += join_all([running.builder for running in stopping], deadline)
+        for running in stopping:
+            running.close()
+            self._hub.feed(running.feed).state = "stopped"
+            log.info("%s: stopped", "/".join(running.feed))
+        return late
+
+    def _keep_retention(self) -> None:
+        days = self._settings.candles_keep_days
+        if days and time.monotonic() - self._swept >= RETENTION_SECONDS:
+            before = self._hub.clock() - days * DAY_MS
+            if not prune_candles(self._engine, before):
+                self._swept = time.monotonic()

@@ -1,0 +1,33 @@
+"""Deletes candles that the user's retention has outlived. Nothing else is ever deleted."""
+
+from sqlalchemy import Engine, delete, func, select
+
+from app.storage.database import reading, writing
+from app.storage.tables import candle_revisions, candles, unobserved
+
+DAY_MS = 86_400_000
+
+
+def prune_candles(engine: Engine, before: int) -> int:
+    """Delete candles and their revisions that opened before `before` (ms), a day at most of each
+    interval in one transaction; returns how many. Call again until it is 0."""
+    with reading(engine) as connection:
+        query = select(candles.c.interval_ms, func.min(candles.c.open_time))
+        oldest = connection.execute(
+            query.where(candles.c.open_time < before).group_by(candles.c.interval_ms)
+        ).all()
+    deleted = 0
+    for interval, first in oldest:
+        with writing(engine) as connection:
+            for table in (candle_revisions, candles):
+                result = connection.execute(
+                    delete(table).where(
+                        table.c.interval_ms == interval,
+                        table.c.open_time < min(before, first + DAY_MS),
+                    )
+                )
+                deleted += result.rowcount
+    if not deleted:
+        with writing(engine) as connection:
+            connection.execute(delete(unobserved).where(unobserved.c.end_time < before))
+    return deleted

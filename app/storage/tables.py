@@ -1,0 +1,139 @@
+"""The tables. Times are UTC epoch ms; prices keep every digit on every database."""
+
+from decimal import Decimal
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import VARCHAR
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from app.market.ticks import plain
+
+db = SQLAlchemy()
+
+
+class ExactDecimal(TypeDecorator[Decimal]):
+    """DECIMAL(precision, scale); text on SQLite, whose NUMERIC is a float and loses digits."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def __init__(self, precision: int, scale: int) -> None:
+        super().__init__(precision, scale)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(self.impl_instance)
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
+        return plain(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+
+def word(length: int) -> String:
+    """Up to `length` characters of ASCII compared byte by byte: MySQL's default would take `btc` for `BTC`."""
+    return String(length).with_variant(
+        VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql"
+    )
+
+
+def _price() -> ExactDecimal:
+    return ExactDecimal(36, 18)
+
+
+def _candle_columns() -> list[Column[Any]]:
+    """What a candle and a replaced revision of it have in common, after their keys."""
+    return [
+        *(Column(name, _price(), nullable=False) for name in ("open", "high", "low", "close")),
+        *(Column(name, _price()) for name in ("volume", "quote_volume", "taker_buy_volume")),
+        Column("tick_count", Integer, nullable=False),
+        Column("first_tick_time", BigInteger, nullable=False),
+        Column("last_tick_time", BigInteger, nullable=False),
+        Column("coverage", ExactDecimal(5, 4), nullable=False),
+        Column("reasons", word(160), nullable=False),
+        Column("origin", word(16), nullable=False),
+        Column("cause", word(16)),
+        Column("stored_at", BigInteger, nullable=False),
+        Column("sequence", BigInteger, nullable=False),
+    ]
+
+
+series = db.Table(
+    "series",
+    Column("id", Integer, primary_key=True),
+    Column("exchange", word(24), nullable=False),
+    Column("symbol", word(32), nullable=False),
+    Column("source", word(16), nullable=False),
+    UniqueConstraint("exchange", "source", "symbol", name="uq_series"),
+)
+
+candles = db.Table(
+    "candles",
+    Column("series_id", ForeignKey("series.id"), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("open_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", Integer, nullable=False),
+    *_candle_columns(),
+    Index("ix_candles_time", "interval_ms", "open_time", "series_id"),
+)
+
+candle_revisions = db.Table(
+    "candle_revisions",
+    Column("series_id", ForeignKey("series.id"), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("open_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    *_candle_columns(),
+    Column("replaced_at", BigInteger, nullable=False),
+)
+
+unobserved = db.Table(
+    "unobserved",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("start_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_time", BigInteger, nullable=False),
+    Column("reason", word(16), nullable=False),
+)
+
+feed_positions = db.Table(
+    "feed_positions",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("log_id", word(32), nullable=False),
+    Column("resume", BigInteger, nullable=False),
+    Column("applied", BigInteger, nullable=False),
+    Column("closed_through", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+subscriptions = db.Table(
+    "subscriptions",
+    Column("id", Integer, primary_key=True),
+    Column("exchange", word(24), nullable=False),
+    Column("source", word(16), nullable=False),
+    Column("symbol", word(32), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("pending", Boolean, nullable=False),
+    # An open subscription ends at FOREVER, so there is one of them for each symbol at most.
+    UniqueConstraint("exchange", "source", "symbol", "until", name="uq_subscription"),
+)

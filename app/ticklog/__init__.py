@@ -1,0 +1,41 @@
+"""The tick log: append-only, the source of truth. What builders need of it; `files` implements it.
+
+A position is a number that only grows along a feed's log. It means something to its log alone,
+which `log_id` names.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from app.market.ticks import Batch
+
+
+class Entry(NamedTuple):
+    """One batch at `position`, the next one beginning at `end`; None where bytes are unreadable."""
+
+    position: int
+    end: int
+    batch: Batch | None
+
+
+class FeedLog(Protocol):
+    """The log of one feed. One thread appends, one reads."""
+
+    log_id: str
+
+    @property
+    def end(self) -> int:
+        """The position behind the last batch that is safely on disk."""
+
+    def append(self, batch: Batch) -> int:
+        """Write the batch through to the disk and return the log's new end."""
+
+    def read(self, position: int) -> Iterator[Entry]:
+        """The entries from `position` on, up to the end as it is when they are asked for."""
+
+    def prune(self, resume: int, before: int) -> int:
+        """Forget what ends by position `resume` and was logged before `before` (epoch ms); returns
+        the number of bytes given back."""
+
+    def close(self) -> None:
+        """Let go of open files."""

@@ -1,0 +1,148 @@
+"""The tick log as segment files: `<folder>/<position of its first byte>.seg`. A segment's
+boundaries mean nothing; a position is the number of bytes before it, in all segments together.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.market.ticks import Batch
+from app.ticklog import Entry
+from app.ticklog.records import encode, entries
+
+SEGMENT_BYTES = 16 * 2**20
+
+# macOS has no fdatasync.
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+def log_id(folder: Path) -> str:
+    """The identity of the logs in `folder`, made once and kept."""
+    path = folder / "log_id"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        fresh = folder / f"log_id.{os.getpid()}"
+        with fresh.open("w", encoding="ascii") as file:
+            file.write(uuid.uuid4().hex)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        _sync_folder(folder)
+    return path.read_text(encoding="ascii").strip()
+
+
+class SegmentLog:
+    """The log of one feed in a folder of its own. Opening it leaves what is there untouched: a
+    torn tail stays in its segment, for readers to step over, and appending begins a new one."""
+
+    def __init__(self, folder: Path, identity: str, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.log_id = identity
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        last = max(self._segments(), default=None)
+        self._end = 0 if last is None else last + self._path(last).stat().st_size
+        self._start = self._end
+        self._file: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The position behind the last batch that is safely on disk."""
+        return self._end
+
+    def append(self, batch: Batch) -> int:
+        """Write the batch through to the disk; OSError leaves the log as it was before."""
+        record = encode(batch)
+        if self._file is None or self._end - self._start >= self._segment_bytes:
+            self._begin_segment()
+        assert self._file is not None
+        try:
+            _write_all(self._file, record)
+            _sync(self._file)
+        except OSError:
+            self._abandon()
+            raise
+        self._end += len(record)
+        return self._end
+
+    def read(self, position: int) -> Iterator[Entry]:
+        """The entries from `position` on, up to the end as it was at the call."""
+        starts = self._segments()
+        # What a failed append may have left behind lies beyond the next segment's start.
+        for start, following in zip(starts, [*starts[1:], self._end], strict=True):
+            end = min(start + self._path(start).stat().st_size, following, self._end)
+            if end > position:
+                yield from self._read_segment(start, max(position, start), end)
+
+    def prune(self, resume: int, before: int) -> int:
+        """Delete segments that lie wholly before `resume` and were last written before `before`
+        (epoch ms); returns the bytes given back. The newest segment stays."""
+        freed = 0
+        for start in self._segments()[:-1]:
+            path = self._path(start)
+            state = path.stat()
+            if start + state.st_size > resume or state.st_mtime * 1000 >= before:
+                break
+            path.unlink()
+            freed += state.st_size
+        return freed
+
+    def close(self) -> None:
+        """Let go of the open segment."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _segments(self) -> list[int]:
+        return sorted(int(path.stem) for path in self._folder.glob("*.seg"))
+
+    def _path(self, start: int) -> Path:
+        return self._folder / f"{start:020d}.seg"
+
+    def _begin_segment(self) -> None:
+        self.close()
+        self._start = self._end
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(self._path(self._start), flags, 0o644)
+        _sync_folder(self._folder)
+
+    def _abandon(self) -> None:
+        """Cut off what a failed append left, so that positions and bytes agree again."""
+        assert self._file is not None
+        try:
+            os.ftruncate(self._file, self._end - self._start)
+        finally:
+            self.close()
+
+    def _read_segment(self, start: int, position: int, end: int) -> Iterator[Entry]:
+        with self._path(start).open("rb") as file:
+            file.seek(position - start)
+            data = file.read(end - position)
+        for entry in entries(memoryview(data), position):
+            if entry.batch is None:
+                self._set_aside(entry, data[entry.position - position : entry.end - position])
+            yield entry
+
+    def _set_aside(self, entry: Entry, data: bytes) -> None:
+        """Keep a copy of bytes that could not be read, for a person to look at."""
+        folder = self._folder / "unreadable"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{entry.position:020d}.bin"
+        if not path.exists():
+            path.write_bytes(data)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """A full disk makes write() stop short without an error, so go on until it says so."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

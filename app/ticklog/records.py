@@ -1,0 +1,65 @@
+"""How a batch looks on disk: magic number, length, CRC32, payload. Knows bytes, not files."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+
+from app.market.ticks import Batch
+from app.ticklog import Entry
+
+MAGIC = b"CKT1"
+HEADER = struct.Struct("<4sII")
+MAX_PAYLOAD = 16 * 2**20
+"""No batch is larger; a length beyond it is damage."""
+
+_encode = msgspec.msgpack.Encoder(decimal_format="string").encode
+_decode = msgspec.msgpack.Decoder(Batch).decode
+
+
+def encode(batch: Batch) -> bytes:
+    """The whole record of a batch."""
+    payload = _encode(batch)
+    return HEADER.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
+
+
+def entries(data: memoryview, position: int) -> Iterator[Entry]:
+    """The records in `data`, which begins at log position `position`.
+
+    Unreadable bytes come as one entry without a batch that reaches to the next valid record, or
+    to the end of the data.
+    """
+    offset = 0
+    while offset < len(data):
+        size, batch = _record(data, offset)
+        if batch is None:
+            size = _next_valid(data, offset + 1) - offset
+        yield Entry(position + offset, position + offset + size, batch)
+        offset += size
+
+
+def _record(data: memoryview, offset: int) -> tuple[int, Batch | None]:
+    """Size and batch of the record at `offset`; (0, None) where there is no valid one."""
+    start = offset + HEADER.size
+    if start > len(data):
+        return 0, None
+    magic, length, checksum = HEADER.unpack_from(data, offset)
+    payload = data[start : start + length]
+    if magic != MAGIC or length > MAX_PAYLOAD or len(payload) < length:
+        return 0, None
+    if zlib.crc32(payload) != checksum:
+        return 0, None
+    try:
+        return HEADER.size + length, _decode(payload)
+    except msgspec.MsgspecError:
+        return 0, None
+
+
+def _next_valid(data: memoryview, offset: int) -> int:
+    whole = bytes(data)
+    while (offset := whole.find(MAGIC, offset)) >= 0:
+        if _record(data, offset)[1] is not None:
+            return offset
+        offset += 1
+    return len(data)

@@ -1,0 +1,167 @@
+import errno
+import os
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.market.ticks import Batch, Tick
+from app.ticklog import files
+from app.ticklog.files import SegmentLog, log_id
+from app.ticklog.records import encode, entries
+
+PRICE = Decimal("0.00000000000015")
+
+
+def batch(number, **options):
+    return Batch(
+        number, number + 1, "ok", -3, ticks=[Tick("BTC_USDT", number, PRICE, True)], **options
+    )
+
+
+def open_log(folder, **options):
+    return SegmentLog(folder, "id", **options)
+
+
+def asked(log, position=0):
+    return [entry.batch.asked if entry.batch else None for entry in log.read(position)]
+
+
+def test_what_was_appended_is_read_back_exactly(tmp_path):
+    log = open_log(tmp_path)
+    written = [
+        batch(1, start=True, rejected={"price_malformed": 2}),
+        Batch(5, 6, "exchange_down", error="timeout"),
+        batch(7),
+    ]
+    for one in written:
+        log.append(one)
+    assert [entry.batch for entry in log.read(0)] == written
+    assert [entry.batch for entry in log.read(0)][0].ticks[0].price == PRICE
+    log.close()
+
+
+def test_reading_goes_on_from_the_end_of_any_entry(tmp_path):
+    log = open_log(tmp_path)
+    for number in range(5):
+        log.append(batch(number))
+    ends = [entry.end for entry in log.read(0)]
+    assert ends[-1] == log.end
+    assert [asked(log, end) for end in ends] == [[1, 2, 3, 4], [2, 3, 4], [3, 4], [4], []]
+    log.close()
+
+
+def test_a_segments_boundaries_mean_nothing(tmp_path):
+    log = open_log(tmp_path, segment_bytes=200)
+    for number in range(40):
+        log.append(batch(number))
+    assert len(list(tmp_path.glob("*.seg"))) > 5
+    assert asked(log) == list(range(40))
+    positions = [entry.position for entry in log.read(0)]
+    assert asked(log, positions[17]) == list(range(17, 40))
+    log.close()
+
+
+def test_a_log_that_is_opened_again_goes_on_where_it_ended(tmp_path):
+    first = open_log(tmp_path)
+    first.append(batch(1))
+    first.close()
+    second = open_log(tmp_path)
+    assert second.end == first.end
+    second.append(batch(2))
+    assert asked(second) == [1, 2]
+    second.close()
+
+
+def test_the_identity_of_the_logs_is_made_once(tmp_path):
+    assert log_id(tmp_path / "ticks") == log_id(tmp_path / "ticks")
+    assert log_id(tmp_path / "ticks") != log_id(tmp_path / "others")
+
+
+@pytest.mark.parametrize("lost", range(1, 30, 4))
+def test_a_torn_tail_is_stepped_over_and_set_aside(tmp_path, lost):
+    log = open_log(tmp_path)
+    log.append(batch(1))
+    log.append(batch(2))
+    log.close()
+    (segment,) = tmp_path.glob("*.seg")
+    os.truncate(segment, segment.stat().st_size - lost)
+    again = open_log(tmp_path)
+    again.append(batch(3, start=True))
+    assert asked(again) == [1, None, 3]
+    again.close()
+    assert len(list((tmp_path / "unreadable").iterdir())) == 1
+
+
+RECORDS = [encode(batch(number)) for number in range(6)]
+WHOLE = b"".join(RECORDS)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, len(WHOLE) * 8 - 1))
+def test_a_flipped_bit_costs_one_record_and_never_yields_a_wrong_one(bit):
+    damaged = bytearray(WHOLE)
+    damaged[bit // 8] ^= 1 << bit % 8
+    found = list(entries(memoryview(damaged), 0))
+    good = [entry.batch.asked for entry in found if entry.batch]
+    hit = next(i for i in range(6) if bit // 8 < sum(map(len, RECORDS[: i + 1])))
+    assert good == [number for number in range(6) if number != hit]
+    assert found[-1].end == len(WHOLE)
+    assert all(left.end == right.position for left, right in zip(found, found[1:], strict=False))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_to_their_end(data):
+    found = list(entries(memoryview(data), 1000))
+    assert sum(entry.end - entry.position for entry in found) == len(data)
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
+    log = open_log(tmp_path)
+    log.append(batch(1))
+    end = log.end
+
+    room = [20]
+
+    def write(file, data, real=os.write):
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken, room[0] = data[: room[0]], 0
+        return real(file, taken)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "write", write)
+        with pytest.raises(OSError, match="No space"):
+            log.append(batch(2))
+    assert log.end == end
+    log.append(batch(3))
+    assert asked(log) == [1, 3]
+    log.close()
+
+
+def test_a_batch_is_on_disk_before_append_returns(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "_sync", lambda file: synced.append(os.fstat(file).st_size))
+    log = open_log(tmp_path)
+    log.append(batch(1))
+    assert synced == [log.end]
+    log.close()
+
+
+def test_only_old_segments_that_the_database_has_confirmed_are_forgotten(tmp_path):
+    log = open_log(tmp_path, segment_bytes=100)
+    for number in range(30):
+        log.append(batch(number))
+    segments = sorted(tmp_path.glob("*.seg"))
+    for segment in segments[:10]:
+        os.utime(segment, (1_000, 1_000))
+    confirmed = int(segments[6].stem)
+    assert log.prune(resume=0, before=2_000_000) == 0
+    assert log.prune(resume=confirmed, before=1_000_000) == 0
+    assert log.prune(resume=confirmed, before=2_000_000) == confirmed
+    assert sorted(tmp_path.glob("*.seg")) == segments[6:]
+    assert log.prune(resume=log.end, before=2_000_000) > 0
+    assert sorted(tmp_path.glob("*.seg")) == segments[10:]
+    assert asked(log, confirmed)[-1] == 29
+    log.close()

@@ -1,0 +1,68 @@
+"""The service as gunicorn runs it: `gunicorn -c python:wsgi wsgi:app`, or shorter `flask run`.
+
+Beside `app`, the names here are gunicorn's settings. The pipeline starts in the worker's hook,
+after the fork, and nowhere else: importing this module starts nothing.
+"""
+
+import logging
+from typing import Any
+
+from flask import Flask
+
+from app import WEB_THREADS, Services, create_app
+from app.exchanges import ticker_source
+from app.exchanges.base import TickerSource
+from app.exchanges.http import DEADLINE_SECONDS
+from app.market.observation import Pace
+from app.pipeline.feeds import FeedSettings
+from app.pipeline.loops import resolve_within
+from app.pipeline.runner import Runner, RunnerSettings
+from config import Config, load
+
+# `config` would be taken for one of gunicorn's settings.
+_config = load()
+app = create_app(_config)
+
+bind = f"{_config.host}:{_config.port}"
+workers = 1
+worker_class = "gthread"
+threads = WEB_THREADS
+graceful_timeout = 10
+keepalive = 15
+loglevel = "warning"
+
+
+def make_runner(flask_app: Flask) -> Runner:
+    """The pipeline of `flask_app`, not started."""
+    services: Services = flask_app.extensions["candlekeep"]
+    return Runner(services.engine, services.hub, runner_settings(services.config))
+
+
+def runner_settings(config: Config) -> RunnerSettings:
+    """What the pipeline needs of the configuration."""
+
+    def make_source(exchange: str) -> TickerSource:
+        return ticker_source(exchange, settings=config.settings, resolve=resolve_within)
+
+    pace = Pace(config.poll_ms, config.grace_ms, int(DEADLINE_SECONDS * 1000))
+    feed = FeedSettings(
+        config.data_dir / "ticks", config.intervals, pace, config.ticks_keep_days
+    )
+    return RunnerSettings(
+        feed, config.source, config.symbols, config.candles_keep_days, make_source
+    )
+
+
+def post_worker_init(worker: Any) -> None:
+    """gunicorn's hook: the worker is forked and ready to serve."""
+    logging.basicConfig(
+        level=_config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    worker.runner = make_runner(app)
+    worker.runner.start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """gunicorn's hook: no more requests; finish what was begun."""
+    if hasattr(worker, "runner"):
+        worker.runner.stop()
