@@ -38,7 +38,8 @@ class Observation:
         self.closed_through = self.frontier = 0
         self._known = False
         self._success: int | None = None
-        self._trouble = OUTAGE
+        self._trouble: str | None = None
+        self._answered = 0
         self._damaged = False
         self._spans: list[Span] = []
 
@@ -66,6 +67,7 @@ class Observation:
             self._note_success(batch.asked)
         elif batch.outcome != IDLE:
             self._trouble = batch.outcome
+        self._answered = batch.answered
         self._give_up(batch.answered - self.pace.patience)
 
     def take_spans(self) -> list[Span]:
@@ -75,13 +77,15 @@ class Observation:
 
     def _note_start(self, asked: int) -> None:
         if self._blind(asked):
+            if self._trouble:
+                self._miss(self._answered, self._trouble)
             self._miss(asked, RESTART)
 
     def _note_success(self, asked: int) -> None:
         if self._blind(asked):
-            self._miss(asked, self._trouble)
+            self._miss(asked, self._trouble or OUTAGE)
         self.frontier = max(self.frontier, asked)
-        self._success, self._trouble, self._damaged = asked, OUTAGE, False
+        self._success, self._trouble, self._damaged = asked, None, False
         self._close(asked)
 
     def _blind(self, asked: int) -> bool:
@@ -92,7 +96,7 @@ class Observation:
         """Close, unobserved, the windows for which no answer came in time."""
         end = window_open(until, self.shortest)
         if end > self.closed_through:
-            self._miss(end, self._trouble)
+            self._miss(end, self._trouble or OUTAGE)
             self._close(end)
 
     def _miss(self, end: int, reason: str) -> None:
