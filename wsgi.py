@@ -7,12 +7,12 @@ after the fork, and nowhere else: importing this module starts nothing.
 import logging
 from typing import Any
 
+from app.exchanges.base import TickerSource
+from app.exchanges.http import DEADLINE_SECONDS
 from flask import Flask
 
 from app import WEB_THREADS, Services, create_app
 from app.exchanges import ticker_source
-from app.exchanges.base import TickerSource
-from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings
 from app.pipeline.loops import resolve_within
@@ -45,9 +45,7 @@ def runner_settings(config: Config) -> RunnerSettings:
         return ticker_source(exchange, settings=config.settings, resolve=resolve_within)
 
     pace = Pace(config.poll_ms, config.grace_ms, int(DEADLINE_SECONDS * 1000))
-    feed = FeedSettings(
-        config.data_dir / "ticks", config.intervals, pace, config.ticks_keep_days
-    )
+    feed = FeedSettings(config.data_dir / "ticks", config.intervals, pace, config.ticks_keep_days)
     return RunnerSettings(
         feed, config.source, config.symbols, config.candles_keep_days, make_source
     )

@@ -1,14 +1,11 @@
 """The commands, as `flask ...`. Each says what to do when it cannot do what it was asked."""
 
-import logging
 import os
 import socket
 import sys
 from typing import NoReturn
 
 import click
-from flask import current_app
-from flask.cli import with_appcontext
 
 from app.simulator.cli import simulate
 from config import ConfigError, load

@@ -58,7 +58,7 @@ class Fold:
     Telling a repeated tick from a new one is the caller's part.
     """
 
-    __slots__ = ("first", "last", "open", "high", "low", "close", "count")
+    __slots__ = ("close", "count", "first", "high", "last", "low", "open")
 
     def __init__(self, time: int, sequence: int, price: Decimal) -> None:
         self.first = self.last = (time, sequence)

@@ -27,7 +27,7 @@ class Closing:
 class _Series:
     """The open windows of one symbol."""
 
-    __slots__ = ("seen", "folds", "longer")
+    __slots__ = ("folds", "longer", "seen")
 
     def __init__(self) -> None:
         self.seen: tuple[int, Decimal] | None = None

@@ -23,9 +23,7 @@ class Clock:
         return time.clock_gettime_ns(_CLOCK) / 1e6
 
 
-def settle_offset(
-    offset: int | None, shown: tuple[int, int], asked: int, answered: int
-) -> int:
+def settle_offset(offset: int | None, shown: tuple[int, int], asked: int, answered: int) -> int:
     """The offset (ms) of an exchange's clock from ours, given what we had and a new measure.
 
     shown: (earliest, latest) time on the exchange's clock at some moment between `asked` and

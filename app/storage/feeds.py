@@ -50,9 +50,7 @@ class FeedStore:
     def __init__(self, engine: Engine, exchange: str, source: str) -> None:
         self._engine, self.exchange, self.source = engine, exchange, source
         self._series_ids: dict[str, int] = {}
-        self._here = and_(
-            feed_positions.c.exchange == exchange, feed_positions.c.source == source
-        )
+        self._here = and_(feed_positions.c.exchange == exchange, feed_positions.c.source == source)
 
     def take_over(self, log_id: str, end: int) -> Position:
         """Become the feed's owner: from now on commits of earlier owners are refused. A feed
@@ -142,9 +140,7 @@ class FeedStore:
         return None if row is None else Position(*row)
 
     def _move(self, connection: Connection, position: Position) -> None:
-        connection.execute(
-            update(feed_positions).where(self._here).values(**position._asdict())
-        )
+        connection.execute(update(feed_positions).where(self._here).values(**position._asdict()))
 
     def _ids(self, connection: Connection, symbols: set[str]) -> dict[str, int]:
         """Series ids by symbol, made where missing. What is new counts once committed."""
@@ -154,11 +150,11 @@ class FeedStore:
             return ids
         key = {"exchange": self.exchange, "source": self.source}
         query = select(series.c.symbol, series.c.id).filter_by(**key)
-        stored = {symbol: number for symbol, number in connection.execute(query)}
+        stored = dict(connection.execute(query))
         new = [{**key, "symbol": symbol} for symbol in unknown if symbol not in stored]
         if new:
             connection.execute(insert(series), new)
-            stored = {symbol: number for symbol, number in connection.execute(query)}
+            stored = dict(connection.execute(query))
         return ids | {symbol: stored[symbol] for symbol in unknown}
 
     def _write_spans(self, connection: Connection, spans: Sequence[Span]) -> None:
@@ -202,9 +198,7 @@ def _key(row: Any) -> tuple[int, int, int]:
     return row["series_id"], row["interval_ms"], row["open_time"]
 
 
-def _absent(
-    connection: Connection, rows: list[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], int]:
+def _absent(connection: Connection, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
     """The rows that are not stored yet, and how many of the others differ from what is."""
     stored = _stored(connection, rows)
     if not stored:
@@ -220,9 +214,7 @@ def _absent(
     return new, conflicts
 
 
-def _stored(
-    connection: Connection, rows: list[dict[str, Any]]
-) -> dict[tuple[int, int, int], Any]:
+def _stored(connection: Connection, rows: list[dict[str, Any]]) -> dict[tuple[int, int, int], Any]:
     """Stored rows with the keys of `rows`. The windows are the newest of all, so the look-up by
     time finds nothing in normal running, which is what makes it cheap."""
     times: dict[int, list[int]] = {}

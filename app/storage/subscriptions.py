@@ -34,7 +34,9 @@ class Subscription(NamedTuple):
 _columns = [table.c[name] for name in Subscription._fields]
 
 
-def all_of(engine: Engine, exchange: str | None = None, source: str | None = None) -> list[Subscription]:
+def all_of(
+    engine: Engine, exchange: str | None = None, source: str | None = None
+) -> list[Subscription]:
     """Every subscription ever made, oldest first."""
     query = select(*_columns).order_by(table.c.id)
     if exchange is not None:
@@ -46,7 +48,12 @@ def all_of(engine: Engine, exchange: str | None = None, source: str | None = Non
 
 
 def start(
-    engine: Engine, exchange: str, source: str, symbols: Iterable[str], since: int, seed: bool = False
+    engine: Engine,
+    exchange: str,
+    source: str,
+    symbols: Iterable[str],
+    since: int,
+    seed: bool = False,
 ) -> list[str]:
     """Subscribe; returns the symbols that were not running before. seed: only those that have
     never been started, so that a stop is remembered."""

@@ -34,7 +34,13 @@ def test_a_fold_is_first_highest_lowest_and_last(pairs):
     numbered = sorted(number(pairs))
     prices = [price for _, _, price in numbered]
     expected = Bar(
-        prices[0], max(prices), min(prices), prices[-1], len(prices), numbered[0][0], numbered[-1][0]
+        prices[0],
+        max(prices),
+        min(prices),
+        prices[-1],
+        len(prices),
+        numbered[0][0],
+        numbered[-1][0],
     )
     assert fold(numbered) == expected
 

@@ -1,6 +1,7 @@
 """The fold of a polled feed, driven by batches as a collector would log them. Poll 1 s, grace 2 s,
 request deadline 2 s: sight 2.5 s, patience 6.5 s."""
 
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -251,7 +252,7 @@ def test_hours_without_a_poll_close_every_window_and_are_one_stretch_of_spans():
     ]
     edges = [(span.start - NOON, span.end - NOON) for span in feed.spans]
     assert edges[0][0] == 9_000 and edges[-1][1] == 1_000_000
-    assert all(left[1] == right[0] for left, right in zip(edges, edges[1:], strict=False))
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(edges))
 
 
 steps = st.lists(
@@ -317,7 +318,7 @@ def test_every_moment_up_to_the_last_close_is_observed_or_in_exactly_one_span(ba
     for left, right in zip(feed.spans, feed.spans[1:], strict=False):
         assert left.end <= right.start
     good = [batch.asked for batch in batches if batch.outcome == OK]
-    for before, after in zip(good, good[1:], strict=False):
+    for before, after in itertools.pairwise(good):
         inside = [s for s in feed.spans if s.start < after and s.end > before]
         if after <= feed.fold.observation.closed_through:
             missed = sum(min(s.end, after) - max(s.start, before) for s in inside)

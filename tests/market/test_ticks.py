@@ -9,7 +9,14 @@ from app.market.ticks import Rejected, check_symbol, check_time, parse_price, pl
 
 @pytest.mark.parametrize(
     "text",
-    ["106301.01", "0.00000000000015", "1", "0.07095", "999999999999999999.999999999999999999", "1e-18"],
+    [
+        "106301.01",
+        "0.00000000000015",
+        "1",
+        "0.07095",
+        "999999999999999999.999999999999999999",
+        "1e-18",
+    ],
 )
 def test_a_price_keeps_every_digit(text):
     assert parse_price(text) == Decimal(text)
@@ -80,7 +87,9 @@ def test_a_time_before_the_epoch_is_rejected(time):
         check_time(time, 1_000_000)
 
 
-@pytest.mark.parametrize("symbol", ["", "btc_usdt", "BTC-USDT", "BTC_USDT\n", "ＢTC", "A" * 33, "<b>"])
+@pytest.mark.parametrize(
+    "symbol", ["", "btc_usdt", "BTC-USDT", "BTC_USDT\n", "ＢTC", "A" * 33, "<b>"]
+)
 def test_a_symbol_is_ascii_capitals_digits_and_underscores(symbol):
     check_symbol("BTC_USDT")
     with pytest.raises(Rejected):

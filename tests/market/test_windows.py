@@ -3,13 +3,17 @@ import pytest
 from app.market.windows import interval_text, parse_interval, parse_intervals, window_open
 
 
-@pytest.mark.parametrize("text, length", [("1s", 1000), ("5s", 5000), ("1m", 60_000), ("10m", 600_000)])
+@pytest.mark.parametrize(
+    "text, length", [("1s", 1000), ("5s", 5000), ("1m", 60_000), ("10m", 600_000)]
+)
 def test_an_interval_is_a_number_and_a_unit(text, length):
     assert parse_interval(text) == length
     assert interval_text(length) == text
 
 
-@pytest.mark.parametrize("text", ["", "m", "0m", "-1m", "7m", "20m", "1h", "1.5m", "1 m", "１m", "7s", "01m"])
+@pytest.mark.parametrize(
+    "text", ["", "m", "0m", "-1m", "7m", "20m", "1h", "1.5m", "1 m", "１m", "7s", "01m"]
+)
 def test_an_interval_that_does_not_divide_ten_minutes_is_refused(text):
     with pytest.raises(ValueError, match="divides 10 minutes"):
         parse_interval(text)

@@ -186,7 +186,12 @@ def test_a_log_that_was_lost_leaves_a_span_and_no_invented_candle(house, tmp_pat
     house.builder.load()
     house.live(second(400, "5", start=True), *prices(401, 500))
     assert house.spans() == [(120, 400, "restart")]
-    assert [(row[1] - START) // 1000 for row in house.rows() if row[0] == MINUTE] == [0, 60, 360, 420]
+    assert [(row[1] - START) // 1000 for row in house.rows() if row[0] == MINUTE] == [
+        0,
+        60,
+        360,
+        420,
+    ]
     assert {row[7] for row in house.rows() if row[1] == START + 360_000} == {Decimal("0.3333")}
 
 

@@ -1,4 +1,5 @@
 import errno
+import itertools
 import os
 from decimal import Decimal
 
@@ -38,7 +39,7 @@ def test_what_was_appended_is_read_back_exactly(tmp_path):
     for one in written:
         log.append(one)
     assert [entry.batch for entry in log.read(0)] == written
-    assert [entry.batch for entry in log.read(0)][0].ticks[0].price == PRICE
+    assert next(entry.batch for entry in log.read(0)).ticks[0].price == PRICE
     log.close()
 
 
@@ -108,7 +109,7 @@ def test_a_flipped_bit_costs_one_record_and_never_yields_a_wrong_one(bit):
     hit = next(i for i in range(6) if bit // 8 < sum(map(len, RECORDS[: i + 1])))
     assert good == [number for number in range(6) if number != hit]
     assert found[-1].end == len(WHOLE)
-    assert all(left.end == right.position for left, right in zip(found, found[1:], strict=False))
+    assert all(left.end == right.position for left, right in itertools.pairwise(found))
 
 
 @given(st.binary(max_size=300))
