@@ -52,7 +52,7 @@ class Batch:
 
 
 class Rejected(ValueError):
-    """A symbol, price or time that cannot be a tick; its argument is the reason it is counted under."""
+    """A symbol, price or time that cannot be a tick; its argument is the reason to count."""
 
 
 def parse_price(text: str) -> Decimal:

@@ -1,1 +1,1 @@
-"""From an exchange to the store: collector, log, builder, and the runner that repeats their steps."""
+"""From an exchange to the store: collector, log, builder, and what repeats their steps."""

@@ -1,1 +1,1 @@
-"""An exchange of our own that speaks Poloniex's protocols: the demo's and the tests' counterpart."""
+"""An exchange of our own that speaks Poloniex's protocols, for demo and tests."""

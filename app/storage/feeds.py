@@ -150,11 +150,11 @@ class FeedStore:
             return ids
         key = {"exchange": self.exchange, "source": self.source}
         query = select(series.c.symbol, series.c.id).filter_by(**key)
-        stored = dict(connection.execute(query))
+        stored = {row.symbol: row.id for row in connection.execute(query)}
         new = [{**key, "symbol": symbol} for symbol in unknown if symbol not in stored]
         if new:
             connection.execute(insert(series), new)
-            stored = dict(connection.execute(query))
+            stored = {row.symbol: row.id for row in connection.execute(query)}
         return ids | {symbol: stored[symbol] for symbol in unknown}
 
     def _write_spans(self, connection: Connection, spans: Sequence[Span]) -> None:

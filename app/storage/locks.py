@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -83,11 +83,9 @@ class ServerLock:
         """End the session, and the lock with it."""
         session, self._session = self._session, None
         if session is not None:
-            try:
+            # A session that cannot be closed is one that the server has ended.
+            with suppress(SQLAlchemyError):
                 session.close()
-            except SQLAlchemyError:
-                # A session that cannot be closed is one that the server has ended.
-                pass
 
     def _open_session(self) -> None:
         self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")

@@ -47,7 +47,8 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
 
 def word(length: int) -> String:
-    """Up to `length` characters of ASCII compared byte by byte: MySQL's default would take `btc` for `BTC`."""
+    """Up to `length` ASCII characters, compared byte by byte: MySQL's default would take `btc` for
+    `BTC`."""
     return String(length).with_variant(
         VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql"
     )
