@@ -185,7 +185,9 @@ def _lanes(query: PageQuery, ids: Sequence[int]) -> list[ColumnElement[bool]]:
     intervals = [candles.c.interval_ms == interval for interval in query.intervals]
     if query.symbols is None:
         return [and_(interval, candles.c.series_id.in_(ids)) for interval in intervals]
-    return [and_(interval, candles.c.series_id == number) for interval in intervals for number in ids]
+    return [
+        and_(interval, candles.c.series_id == number) for interval in intervals for number in ids
+    ]
 
 
 def _hinted(statement: Select[Any], query: PageQuery) -> Select[Any]:

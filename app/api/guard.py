@@ -1,0 +1,62 @@
+"""Who may write: programs of this machine or holders of the key, but no foreign web page that
+happens to be open in somebody's browser. Reading is free."""
+
+import hmac
+
+from flask import request
+
+from app.api.context import services
+from app.api.problems import Problem
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+
+def guard() -> None:
+    """Problem unless the request may do what it asks for. Headers that a proxy sets
+    (X-Forwarded-...) count for nothing: anybody can send them."""
+    if request.method in SAFE_METHODS:
+        return
+    _check_host()
+    _check_page()
+    _check_key()
+
+
+def _check_host() -> None:
+    """A foreign name that somebody has pointed at this address (DNS rebinding) is not ours."""
+    config = services().config
+    names = {_name(name) for name in (*OWN_NAMES, config.host, *config.allowed_hosts)}
+    if _name(request.host) not in names:
+        detail = "Writing is refused under this Host. ALLOWED_HOSTS can add names to those known."
+        raise Problem(403, detail, parameter="Host")
+
+
+def _name(host: str) -> str:
+    """The host without its port, IPv6 addresses in brackets."""
+    host = host.lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return f"[{host}]" if host.count(":") > 1 else host.partition(":")[0]
+
+
+def _check_page() -> None:
+    """Browsers say which page a request comes from; other programs say nothing."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower():
+        raise Problem(403, "A page of another origin may not write.", parameter="Origin")
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Problem(403, "A page of another site may not write.", parameter="Sec-Fetch-Site")
+
+
+def _check_key() -> None:
+    key = services().config.api_key.encode()
+    if not key:
+        return
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = [request.headers.get("X-API-Key", "")]
+    if scheme.lower() == "bearer":
+        given.append(bearer.strip())
+    # Both are always compared, and to the end, so that the time taken tells nothing.
+    if not any([hmac.compare_digest(one.encode(), key) for one in given]):
+        detail = "Writing needs the key: `Authorization: Bearer <API_KEY>` or `X-API-Key`."
+        raise Problem(401, detail, {"WWW-Authenticate": "Bearer"})

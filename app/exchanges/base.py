@@ -1,0 +1,78 @@
+"""The seams to an exchange, and what can go wrong there.
+
+ExchangeError               nothing usable came
+|-- Unreachable             our side: no route, no name; the exchange may be fine
+|-- Unavailable             its side: down, slow, overloaded, or answering nonsense; ask again
+`-- Refused                 it does not want us: a person should know, and nobody hammer it
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+
+class ExchangeError(Exception):
+    """`reason` is a short stable code, the key it is counted under; `retry_after` the seconds that
+    the exchange asks us to wait."""
+
+    def __init__(self, reason: str, message: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message or reason)
+        self.reason, self.retry_after = reason, retry_after
+
+
+class Unreachable(ExchangeError):
+    """There is no way from here to the exchange."""
+
+
+class Unavailable(ExchangeError):
+    """The exchange does not answer, or not usably; it may later."""
+
+
+class Refused(ExchangeError):
+    """The exchange answers that it does not want to be asked (403, 418, 451)."""
+
+
+class Quote(msgspec.Struct, gc=False):
+    """The last price of a market, as sent: the market core judges it. `time` is that of the last
+    trade, epoch ms; 0 where the exchange gives none."""
+
+    symbol: str
+    price: str
+    time: int = 0
+
+
+@dataclass(slots=True)
+class Answer:
+    """The quotes of one poll. rejected: rows that could not be read, by reason. clock: what the
+    exchange's clock showed meanwhile, (earliest, latest) in epoch ms, if the answer says so."""
+
+    quotes: list[Quote]
+    rejected: dict[str, int] = field(default_factory=dict)
+    clock: tuple[int, int] | None = None
+
+
+class Market(msgspec.Struct):
+    """A listed market; `state` is the exchange's own word, NORMAL where it trades."""
+
+    symbol: str
+    state: str = "NORMAL"
+
+
+class TickerSource(Protocol):
+    """What a feed of source `ticker` needs. Every method may raise ExchangeError and ends within
+    the request deadline. One thread at a time."""
+
+    name: str
+
+    def quotes(self) -> Answer:
+        """The last price of every market, in one request."""
+
+    def server_time(self) -> tuple[int, int] | None:
+        """The exchange's clock, (earliest, latest) in epoch ms; None where it cannot be asked."""
+
+    def markets(self) -> list[Market]:
+        """Every market that the exchange lists."""
+
+    def close(self) -> None:
+        """Let go of connections."""

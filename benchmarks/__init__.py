@@ -1,0 +1,1 @@
+"""Speed and memory, as ratios and medians of one run: `make bench`."""

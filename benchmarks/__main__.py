@@ -1,0 +1,28 @@
+"""Runs every benchmark and prints one table. Nothing here passes or fails."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import closing, memory, polling
+from benchmarks.measure import Row
+
+
+def main() -> None:
+    """`python -m benchmarks [minutes of the memory run]`"""
+    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for step, run in (
+            ("one poll", polling.run),
+            ("closing a window", lambda: closing.run(Path(folder))),
+            (f"memory over {minutes:g} minutes", lambda: memory.run(Path(folder), minutes)),
+        ):
+            print(f"... {step}", file=sys.stderr, flush=True)
+            rows += run()
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.what:<{width}}  {row.figure:>10}  {row.spread:<24}  {row.aim}")
+
+
+main()

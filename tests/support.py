@@ -1,0 +1,22 @@
+"""What several tests need. Waits for conditions, never for time."""
+
+import socket
+import threading
+import time
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(condition, seconds: float = 10.0):
+    """Wait for a condition, not for a time; its value as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        pause.wait(0.02)
+    return value
