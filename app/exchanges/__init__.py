@@ -1,0 +1,21 @@
+"""The exchanges that Candlekeep knows, one file each."""
+
+import socket
+from collections.abc import Mapping
+
+from app.exchanges.base import TickerSource
+from app.exchanges.http import Http, Resolve
+from app.exchanges.poloniex import Poloniex, PoloniexLegacy
+
+EXCHANGES = ("poloniex",)
+
+
+def ticker_source(
+    exchange: str, *, settings: Mapping[str, str], resolve: Resolve = socket.getaddrinfo
+) -> TickerSource:
+    """A source of its own for each caller, as `settings` (the environment's names) ask for."""
+    if exchange != "poloniex":
+        raise ValueError(f"unknown exchange: {exchange}")
+    if settings["POLONIEX_API"] == "legacy":
+        return PoloniexLegacy(Http(settings["POLONIEX_LEGACY_URL"], resolve=resolve))
+    return Poloniex(Http(settings["POLONIEX_URL"], resolve=resolve))

@@ -44,10 +44,13 @@ class Quote(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Answer:
-    """The quotes of one poll. rejected: rows that could not be read, by reason. clock: what the
-    exchange's clock showed meanwhile, (earliest, latest) in epoch ms, if the answer says so."""
+    """One poll. quotes: of the markets whose row is not what the source saw at its last poll.
+    listed: how many rows there were in all. rejected: changed rows that could not be read, by
+    reason. clock: what the exchange's clock showed meanwhile, (earliest, latest) in epoch ms, if
+    the answer says so."""
 
     quotes: list[Quote]
+    listed: int
     rejected: dict[str, int] = field(default_factory=dict)
     clock: tuple[int, int] | None = None
 
@@ -66,7 +69,7 @@ class TickerSource(Protocol):
     name: str
 
     def quotes(self) -> Answer:
-        """The last price of every market, in one request."""
+        """The last prices of all markets, in one request; only what changed is returned."""
 
     def server_time(self) -> tuple[int, int] | None:
         """The exchange's clock, (earliest, latest) in epoch ms; None where it cannot be asked."""

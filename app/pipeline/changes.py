@@ -1,23 +1,19 @@
-"""Which quotes of a poll are news. Compares what was sent, to keep the log small: whether a row
-is a tick is the fold's to say (rule 12)."""
+"""Which quotes of a poll are news, and which of those can be ticks. Whether a row then is a tick is
+the fold's to say (rule 12)."""
 
 from collections import Counter
-from collections.abc import Iterable
-from itertools import compress
-from operator import ne
 
 from app.exchanges.base import Answer, Quote
 from app.market.ticks import Rejected, Tick, check_symbol, check_time, parse_price
 
 FORGOTTEN = 1_000
-"""So many symbols may vanish before they are forgotten."""
+"""So many symbols may vanish before all are forgotten."""
 
 
 class Changes:
     """Remembers the last quote of every symbol of one feed."""
 
     def __init__(self) -> None:
-        self._last: list[Quote] = []
         self._known: dict[str, Quote] = {}
 
     def ticks(self, answer: Answer, asked: int, answered: int) -> tuple[list[Tick], Counter[str]]:
@@ -25,7 +21,10 @@ class Changes:
         `answered` are exchange time, epoch ms."""
         ticks: list[Tick] = []
         rejected = Counter(answer.rejected)
-        for quote in self._changed(answer.quotes):
+        if len(self._known) > 2 * answer.listed + FORGOTTEN:
+            # Memory stays in step with what the exchange lists, whatever names it makes up.
+            self._known.clear()
+        for quote in answer.quotes:
             known = self._known.get(quote.symbol)
             if known == quote:
                 continue
@@ -37,20 +36,7 @@ class Changes:
             else:
                 if tick is not None:
                     ticks.append(tick)
-        self._forget_vanished()
         return ticks, rejected
-
-    def _changed(self, quotes: list[Quote]) -> Iterable[Quote]:
-        """Exchanges keep their order from poll to poll, so most silent markets are told by
-        comparing two lists place by place, without a look-up each."""
-        last, self._last = self._last, quotes
-        yield from compress(quotes, map(ne, quotes, last))
-        yield from quotes[len(last) :]
-
-    def _forget_vanished(self) -> None:
-        """Keep memory in step with what the exchange lists, whatever names it sends."""
-        if len(self._known) > 2 * len(self._last) + FORGOTTEN:
-            self._known = {quote.symbol: quote for quote in self._last}
 
 
 def _tick(quote: Quote, first: bool, asked: int, answered: int) -> Tick | None:

@@ -98,7 +98,7 @@ class Collector:
         self._due = self._next_on_cadence(answered)
         state = self._state
         state.state, state.retry_at = "polling", None
-        state.last_good_poll, state.symbols = asked + offset, len(answer.quotes)
+        state.last_good_poll, state.symbols = asked + offset, answer.listed
         state.rejected.update(rejected)
 
     def _failed(self, asked: int, error: ExchangeError) -> None:

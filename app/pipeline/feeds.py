@@ -84,8 +84,10 @@ class RunningFeed:
         return Loop(f"{role} {'/'.join(self.feed)}", make, LoopState(time.monotonic()))
 
     def _make_collector(self) -> Step:
-        if self._source is None:
-            self._source = self._make_source()
+        # A new source: the old one would leave out what it has already told.
+        if self._source is not None:
+            self._source.close()
+        self._source = self._make_source()
         clock = self._hub.clock
         pace = self._settings.pace
         collector = Collector(self._source, self._log, clock, self._state, pace.poll)

@@ -1,0 +1,22 @@
+"""The resource /candlesticks: what each method does is in `reading` and `writing`."""
+
+from flask import Response
+from flask_restful import Resource
+
+from app.api import reading, writing
+
+
+class Candlesticks(Resource):
+    """Candles are read; their building is started and stopped."""
+
+    def get(self) -> Response:
+        """A page of closed candles."""
+        return reading.get()
+
+    def post(self) -> Response:
+        """Start building."""
+        return writing.post()
+
+    def delete(self) -> Response:
+        """Stop building; the candles stay."""
+        return writing.delete()

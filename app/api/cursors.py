@@ -1,0 +1,53 @@
+"""Cursors: where a page ended, and which question it answered. Opaque to clients."""
+
+import base64
+import hashlib
+from typing import Annotated, Any
+
+import msgspec
+
+from app.api.problems import Problem
+from app.api.times import LATEST
+from app.storage.candles import Key
+
+VERSION = 1
+
+
+class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    version: int
+    question: str
+    open_time: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
+    symbol: Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[A-Z0-9_]+\Z")]
+    interval: Annotated[int, msgspec.Meta(ge=1, le=LATEST)]
+    down: bool
+
+
+_decoder = msgspec.msgpack.Decoder(_Cursor)
+
+
+def write_cursor(question: Any, last: Key, down: bool) -> str:
+    """A cursor that goes on after `last`. question: what selects the rows, as plain values."""
+    cursor = _Cursor(VERSION, _digest(question), *last, down)
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).decode().rstrip("=")
+
+
+def read_cursor(text: str, question: Any, down: bool) -> Key:
+    """The key to go on after; Problem unless the cursor came with an answer to this question."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        cursor = _decoder.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except ValueError:
+        raise _refused("This is no cursor: take meta.next_cursor as it is.") from None
+    if cursor.version != VERSION:
+        raise _refused("This cursor is of another version: begin anew without one.")
+    if cursor.question != _digest(question) or cursor.down != down:
+        raise _refused("This cursor was made for other parameters: repeat those of its page.")
+    return Key(cursor.open_time, cursor.symbol, cursor.interval)
+
+
+def _digest(question: Any) -> str:
+    return hashlib.blake2s(msgspec.msgpack.encode(question), digest_size=6).hexdigest()
+
+
+def _refused(detail: str) -> Problem:
+    return Problem(400, detail, parameter="cursor")

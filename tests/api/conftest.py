@@ -1,0 +1,98 @@
+"""The web side without its pipeline: a clock that stands still and an exchange that only lists."""
+
+from decimal import Decimal
+
+import pytest
+
+from app import create_app
+from app.api.listings import Listings
+from app.exchanges.base import Market, Unavailable
+from app.market.candles import Bar, Candle
+from app.market.feed import Closing
+from app.storage.feeds import FeedStore
+from app.storage.tables import db
+from config import load
+
+MINUTE = 60_000
+NOW = 1_750_000_010_000
+LISTED = ("BTC_USDT", "ETH_USDT", "LTC_USDT", "XRP_USDT", "TRX_USDT", "DOGE_USDT")
+
+
+class Exchange:
+    """Lists its symbols, or fails as told; counts how often it was asked."""
+
+    def __init__(self):
+        self.symbols, self.broken, self.asked = LISTED, False, 0
+
+    def markets(self):
+        self.asked += 1
+        if self.broken:
+            raise Unavailable("timeout")
+        return [Market(symbol) for symbol in self.symbols]
+
+
+class Store:
+    """Closes windows as a builder would."""
+
+    def __init__(self, engine):
+        self.feed = FeedStore(engine, "poloniex", "ticker")
+        self.epoch = self.feed.take_over("log", 0).epoch
+        self.applied = 0
+
+    def close(self, candles, through):
+        self.applied += 1
+        closing = Closing(through, list(candles), [])
+        self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=through)
+
+
+def candle(open_time, symbol="BTC_USDT", interval=MINUTE, close="106301.01", **options):
+    low = Decimal("0.00000000000015")
+    bar = Bar(low, Decimal(close), low, Decimal(close), 3, open_time, open_time + 999)
+    return Candle(symbol, open_time, interval, bar, Decimal("1"), **options)
+
+
+@pytest.fixture
+def make_candle():
+    return candle
+
+
+@pytest.fixture
+def exchange():
+    return Exchange()
+
+
+@pytest.fixture
+def make_app(tmp_path, exchange):
+    made = []
+
+    def make(url=None, tables=True, **environment):
+        if url is not None:
+            environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        app = create_app(load({"DATA_DIR": str(tmp_path), **environment}))
+        made.append(app)
+        hub = app.extensions["candlekeep"].hub
+        hub.clock = lambda: NOW
+        app.extensions["candlekeep.listings"] = Listings(lambda _: exchange, hub.monotonic)
+        if tables:
+            with app.app_context():
+                db.create_all()
+        return app
+
+    yield make
+    for app in made:
+        app.extensions["candlekeep"].engine.dispose()
+
+
+@pytest.fixture
+def app(make_app):
+    return make_app()
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture
+def store(app):
+    return Store(app.extensions["candlekeep"].engine)
