@@ -56,7 +56,7 @@ def start() -> Started:
 def post() -> Response:
     """POST /candlesticks."""
     started = start()
-    rows = [_shown(row) | {"next_close": _next_close(row)} for row in started.rows]
+    rows = [{**_shown(row), "next_close": _next_close(row)} for row in started.rows]
     meta = {"verified": started.verified, "started": started.new}
     return reply({"data": rows, "meta": meta}, started.status)
 

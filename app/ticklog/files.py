@@ -68,10 +68,11 @@ class SegmentLog:
 
     def read(self, position: int) -> Iterator[Entry]:
         """The entries from `position` on, up to the end as it was at the call."""
+        synced = self._end
         starts = self._segments()
         # What a failed append may have left behind lies beyond the next segment's start.
-        for start, following in zip(starts, [*starts[1:], self._end], strict=True):
-            end = min(start + self._path(start).stat().st_size, following, self._end)
+        for start, following in zip(starts, [*starts[1:], synced], strict=False):
+            end = min(start + self._path(start).stat().st_size, following, synced)
             if end > position:
                 yield from self._read_segment(start, max(position, start), end)
 

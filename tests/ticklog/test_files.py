@@ -53,6 +53,10 @@ def test_reading_goes_on_from_the_end_of_any_entry(tmp_path):
     log.close()
 
 
+def test_an_empty_log_has_nothing_to_read(tmp_path):
+    assert asked(open_log(tmp_path)) == []
+
+
 def test_a_segments_boundaries_mean_nothing(tmp_path):
     log = open_log(tmp_path, segment_bytes=200)
     for number in range(40):
