@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from app import api
 from app.live.hub import Hub
 from app.pipeline.clock import Clock
+from app.pipeline.loops import resolve_within
 from app.storage.database import engine_options, prepare
 from app.storage.tables import db
 
@@ -50,5 +51,5 @@ def create_app(config: "Config") -> Flask:
         engine = db.engine
     prepare(engine)
     app.extensions["candlekeep"] = Services(config, engine, Hub(Clock(), time.monotonic))
-    api.register(app)
+    api.register(app, resolve_within)
     return app

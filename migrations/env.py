@@ -4,7 +4,7 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import create_engine, pool
 
-from app.storage.database import NotSetUp, engine_options, prepare, reading
+from app.storage.database import StoreError, engine_options, prepare, reading
 from app.storage.locks import migration_lock
 from app.storage.tables import db
 
@@ -22,7 +22,7 @@ def run() -> None:
     try:
         with reading(engine):
             pass
-    except NotSetUp as error:
+    except StoreError as error:
         raise SystemExit(f"candlekeep: {error}") from error
     with migration_lock(engine), engine.connect() as connection:
         context.configure(connection=connection, target_metadata=db.metadata)

@@ -3,6 +3,7 @@
 Knows keys and indexes; what a page means to a client is the API's business.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -145,30 +146,29 @@ def _rows(connection: Connection, query: PageQuery, ids: list[int]) -> list[Stor
     sort the whole history. Open times alone come out of the index in order: they say in which
     range the page lies, and only that is sorted.
     """
+    times = _times(query)
     boundary = connection.scalar(_boundary(query, ids))
+    if boundary is not None:
+        times = _Times(boundary, times.end) if query.down else _Times(times.start, boundary + 1)
     found = (
         _hinted(select(*_columns).join(series, series.c.id == candles.c.series_id), query)
         .where(candles.c.series_id.in_(ids), candles.c.interval_ms.in_(query.intervals))
-        .where(*_range(query), *_from_key(query))
+        .where(*times.conditions(), *_from_key(query))
         .order_by(*(column.desc() if query.down else column for column in _ORDER))
         .limit(query.limit + 1)
     )
-    if boundary is not None:
-        time = candles.c.open_time
-        found = found.where(time >= boundary if query.down else time <= boundary)
     return [StoredCandle(*row) for row in connection.execute(found)]
 
 
 def _boundary(query: PageQuery, ids: list[int]) -> Select[Any]:
-    """The open time of the page's last row or a later one; no row where the page is the last.
+    """The open time of the page's last row or one further on; no row if the page is the last.
 
     Ties of the key that the page follows are left out: they only make the range longer.
     """
     time = candles.c.open_time
-    beyond = [] if query.after is None else [_beyond(time, query.after.open_time, query.down)]
     parts = [
         _hinted(select(time), query)
-        .where(lane, *_range(query), *beyond)
+        .where(lane, *_times(query, ties=False).conditions())
         .order_by(time.desc() if query.down else time)
         .limit(query.limit + 1)
         .subquery()
@@ -185,9 +185,8 @@ def _lanes(query: PageQuery, ids: Sequence[int]) -> list[ColumnElement[bool]]:
     intervals = [candles.c.interval_ms == interval for interval in query.intervals]
     if query.symbols is None:
         return [and_(interval, candles.c.series_id.in_(ids)) for interval in intervals]
-    return [
-        and_(interval, candles.c.series_id == number) for interval in intervals for number in ids
-    ]
+    numbers = [candles.c.series_id == number for number in ids]
+    return [and_(interval, number) for interval in intervals for number in numbers]
 
 
 def _hinted(statement: Select[Any], query: PageQuery) -> Select[Any]:
@@ -198,28 +197,37 @@ def _hinted(statement: Select[Any], query: PageQuery) -> Select[Any]:
     )
 
 
-def _range(query: PageQuery) -> list[ColumnElement[bool]]:
-    conditions = []
-    if query.start is not None:
-        conditions.append(candles.c.open_time >= query.start)
-    if query.end is not None:
-        conditions.append(candles.c.open_time < query.end)
-    return conditions
+class _Times(NamedTuple):
+    """Open times in `[start, end)`. One bound for each side, because of several that a statement
+    gives SQLite takes any for its look-up."""
+
+    start: int | None
+    end: int | None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        time = candles.c.open_time
+        conditions = [] if self.start is None else [time >= self.start]
+        return conditions if self.end is None else [*conditions, time < self.end]
+
+
+def _times(query: PageQuery, ties: bool = True) -> _Times:
+    """The query's range as far as its key has left it; ties: with the key's own open time."""
+    if query.after is None:
+        return _Times(query.start, query.end)
+    time = query.after.open_time
+    if query.down:
+        end = time + ties
+        return _Times(query.start, end if query.end is None else min(end, query.end))
+    start = time + (not ties)
+    return _Times(start if query.start is None else max(start, query.start), query.end)
 
 
 def _from_key(query: PageQuery) -> list[ColumnElement[bool]]:
-    """What follows the key. The plain bound on the time is what an index can use."""
+    """What follows the key, given that its time does not precede the key's."""
     if query.after is None:
         return []
     time, symbol, interval = _ORDER
-    key, down = query.after, query.down
-    later = or_(
-        _beyond(time, key.open_time, down),
-        _beyond(symbol, key.symbol, down),
-        and_(symbol == key.symbol, _beyond(interval, key.interval, down)),
-    )
-    return [time <= key.open_time if down else time >= key.open_time, later]
-
-
-def _beyond(column: ColumnElement[Any], value: Any, down: bool) -> ColumnElement[bool]:
-    return column < value if down else column > value
+    key = query.after
+    beyond = operator.lt if query.down else operator.gt
+    same_symbol = and_(symbol == key.symbol, beyond(interval, key.interval))
+    return [or_(beyond(time, key.open_time), beyond(symbol, key.symbol), same_symbol)]

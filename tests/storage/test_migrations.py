@@ -1,0 +1,90 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect, text
+
+from app.storage.database import creation_sql, database_url
+from app.storage.tables import db
+from tests.support import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def upgrade(url, folder, **options):
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url.render_as_string(hide_password=False),
+        "DATA_DIR": str(folder),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "db", "upgrade"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def tables(url):
+    engine = create_engine(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def test_three_processes_may_migrate_at_once_and_it_gives_the_tables_of_the_code(url, tmp_path):
+    processes = [upgrade(url, tmp_path) for _ in range(3)]
+    assert [finish(process)[0] for process in processes] == [0, 0, 0]
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), db.metadata)
+    engine.dispose()
+    assert differences == []
+
+
+def test_a_migration_that_was_killed_halfway_finds_its_way(url, tmp_path):
+    # MySQL has committed what had been created; the version was not written.
+    assert finish(upgrade(url, tmp_path))[0] == 0
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for table in ("subscriptions", "feed_positions", "alembic_version"):
+            connection.execute(text(f"DROP TABLE {table}"))
+    engine.dispose()
+    code, output = finish(upgrade(url, tmp_path))
+    assert code == 0, output
+    assert set(db.metadata.tables) <= tables(url)
+
+
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_a_missing_database_or_user_comes_with_the_sql_that_makes_it(url, tmp_path):
+    for missing in (url.set(database="not_there"), url.set(username="nobody", password="secret9")):
+        code, output = finish(upgrade(missing, tmp_path))
+        assert code == 1
+        assert f"CREATE DATABASE IF NOT EXISTS `{missing.database}`" in output
+        assert f"CREATE USER IF NOT EXISTS '{missing.username}'@'localhost'" in output
+        assert "Traceback" not in output and "secret9" not in output
+
+
+def test_a_server_that_is_not_there_is_said_in_one_line(tmp_path):
+    url = database_url(f"mysql://root@127.0.0.1:{free_port()}/x")
+    code, output = finish(upgrade(url, tmp_path))
+    assert code == 1
+    assert "Traceback" not in output and "Can't connect" in output
+
+
+def test_the_sql_allows_the_host_that_will_connect():
+    assert "'me'@'%'" in creation_sql(database_url("mysql://me:x@db.example/candles"))
+    assert "'me'@'localhost'" in creation_sql(database_url("mysql://me:x@127.0.0.1/candles"))
