@@ -31,12 +31,15 @@ def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
             yield url
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
-    """An empty database without tables: each test runs on SQLite and on MariaDB."""
-    if request.param == "sqlite":
-        return database_url(f"sqlite:///{tmp_path / 'candlekeep.db'}")
-    url = request.getfixturevalue("mariadb_url")
+def sqlite_url(tmp_path: Path) -> URL:
+    """An empty SQLite database."""
+    return database_url(f"sqlite:///{tmp_path / 'candlekeep.db'}")
+
+
+@pytest.fixture
+def empty_mariadb(mariadb_url: URL) -> URL:
+    """The MariaDB database without any table."""
+    url = mariadb_url
     engine = create_engine(url, **engine_options(url, 1))
     with engine.begin() as connection:
         connection.execute(text("SET FOREIGN_KEY_CHECKS = 0"))
@@ -44,6 +47,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
             connection.execute(text(f"DROP TABLE `{table}`"))
     engine.dispose()
     return url
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    """An empty database without tables: each test runs on SQLite and on MariaDB."""
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    return request.getfixturevalue("empty_mariadb")
 
 
 @pytest.fixture

@@ -41,6 +41,9 @@ class ScriptedExchange:
             def do_GET(self) -> None:
                 exchange._answer(self)
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(exchange.now() / 1000)
+
             def log_message(self, *_: object) -> None:
                 pass
 

@@ -61,67 +61,104 @@ def content(row):
     return (*prices, row["tick_count"])
 
 
+class Truth:
+    """Compares what a service stored with the script."""
+
+    def __init__(self, service, exchange, undisturbed):
+        self.service, self.exchange, self.undisturbed = service, exchange, undisturbed
+
+    def check(self, symbol, interval, start):
+        """In undisturbed windows every candle, and no other; elsewhere none that is made up."""
+        trades, length = self.exchange.trades[symbol], LENGTHS[interval]
+        expected = truth(trades, length)
+        found = candles(self.service, symbol, interval, start)
+        prices = {Decimal(price) for _, price in trades}
+        for moment, row in found.items():
+            if self._whole(moment, length):
+                assert content(row) == expected.get(moment), (symbol, interval, moment - start)
+                assert (row["coverage"], row["reasons"]) == (1, []), (moment - start, row)
+            else:
+                assert set(content(row)[:4]) <= prices, row
+        wanted = {moment for moment in expected if self._whole(moment, length)}
+        assert wanted <= found.keys(), (symbol, interval)
+        return found
+
+    def _whole(self, moment, length):
+        return any(a <= moment and moment + length <= b for a, b in self.undisturbed)
+
+
 @pytest.mark.parametrize("exchange", [3_000], indirect=True)
-def test_candles_equal_the_script_through_faults_and_a_kill(exchange, make_service, url):
-    start = (exchange.now() // 10_000 + 1) * 10_000
+def test_candles_equal_the_script_through_faults_and_a_kill(
+    exchange, make_service, tmp_path, empty_mariadb
+):
+    services = [
+        make_service(str(number), DATABASE_URL=database, SYMBOLS="all", **SETTINGS)
+        for number, database in enumerate(("", empty_mariadb.render_as_string()))
+    ]
+    for service in services:
+        assert service.flask("db", "upgrade").returncode == 0
+    start = ((exchange.now() + 6_000) // 10_000 + 1) * 10_000
     script(exchange, start)
-    database = url.render_as_string(hide_password=False)
-    service = make_service(DATABASE_URL=database, SYMBOLS="all", **SETTINGS)
-    assert service.flask("db", "upgrade").returncode == 0
-    service.start()
-    eventually(service.ready, 20)
+    for service in services:
+        service.start()
+    for service in services:
+        eventually(service.ready, 20)
     assert exchange.now() < start, "the machine is too slow to begin before the script does"
 
     # In mid-window, while nothing else is wrong.
     threading.Event().wait((start + 20_400 - exchange.now()) / 1000)
-    service.kill(signal.SIGKILL)
-    service.start()
-    eventually(service.ready, 20)
-    end = start + 30_000
-    eventually(lambda: service.get("/candlesticks")["meta"]["closed_through"] >= end, 20)
+    for service in services:
+        service.kill(signal.SIGKILL)
+        service.start()
+    for service in services:
+        eventually(service.ready, 20)
+        check_all(service, exchange, start)
 
-    undisturbed = [
-        (start, start + 10_000),
-        (start + 18_000, start + 20_000),
-    ]
-    for symbol, trades in exchange.trades.items():
-        for interval, length in LENGTHS.items():
-            expected = truth(trades, length)
-            found = candles(service, symbol, interval, start)
-            for moment, row in found.items():
-                inside = [a <= moment and moment + length <= b for a, b in undisturbed]
-                if any(inside):
-                    assert content(row) == expected[moment], (symbol, interval, moment - start)
-                    assert (row["coverage"], row["reasons"]) == (1, []), (moment - start, row)
-                else:
-                    assert row["low"] and Decimal(row["low"]) >= min(
-                        Decimal(price) for _, price in trades
-                    )
-            wanted = {
-                moment
-                for moment in expected
-                if any(a <= moment and moment + length <= b for a, b in undisturbed)
-            }
-            assert wanted <= found.keys(), (symbol, interval)
+
+def check_all(service, exchange, start):
+    end = start + 30_000
+    eventually(lambda: service.get("/candlesticks")["meta"]["closed_through"] >= end, 30)
+    truth_of = Truth(service, exchange, [(start, start + 10_000), (start + 18_000, start + 20_000)])
+    for symbol in exchange.trades:
+        for interval in LENGTHS:
+            truth_of.check(symbol, interval, start)
 
     assert candles(service, "STALE_USDT", "1s", 0) == {}
     assert not candles(service, "GONE_USDT", "1s", start + 3_000)
-    down = candles(service, "BUSY_USDT", "1s", start)
-    for offset, reason in (
-        (11_000, "exchange_down"),
-        (14_000, "exchange_down"),
-        (20_000, "restart"),
-    ):
-        row = down.get(start + offset)
+    busy = candles(service, "BUSY_USDT", "1s", start)
+    for offset, reason in ((11, "exchange_down"), (14, "exchange_down"), (20, "restart")):
+        row = busy.get(start + offset * 1_000)
         assert row is None or (row["coverage"] < 1 and reason in row["reasons"]), offset
     # One trade at a time, and the last one is still shown after the kill: nothing is lost.
-    assert (
-        content(candles(service, "SLOW_USDT", "5s", start)[start + 20_000])
-        == truth(exchange.trades["SLOW_USDT"], 5_000)[start + 20_000]
-    )
-    status = service.get("/status")
-    (feed,) = status["feeds"]
+    slow = candles(service, "SLOW_USDT", "5s", start)[start + 20_000]
+    assert content(slow) == truth(exchange.trades["SLOW_USDT"], 5_000)[start + 20_000]
+    (feed,) = service.get("/status")["feeds"]
     assert feed["late_ticks"] == 0 and feed["conflicts"] == 0
     assert -3_100 <= feed["offset"] <= -2_900
-    assert service.kill(signal.SIGTERM) is None
+    service.kill(signal.SIGTERM)
     assert service.process.returncode == 0
+
+
+def test_return_ticker_gives_a_tick_for_every_changed_price(exchange, make_service):
+    """Its rows have no time, so trades lie well inside their windows here, and the first price of
+    a market, which may be years old, is none."""
+    service = make_service(POLONIEX_API="legacy", SYMBOLS="all", **SETTINGS)
+    assert service.flask("db", "upgrade").returncode == 0
+    start = ((exchange.now() + 3_000) // 5_000 + 1) * 5_000
+    exchange.trades["OLD_USDT"] = [(start - 86_400_000, "5")]
+    exchange.trades["BTC_USDT"] = [(start - 86_400_000, "100")] + [
+        (start + second * 1_000 + part, f"{second}.{part}")
+        for second in range(5)
+        for part in (300, 600)
+    ]
+    service.start()
+    eventually(service.ready, 20)
+    assert exchange.now() < start
+    eventually(
+        lambda: (service.get("/candlesticks")["meta"]["closed_through"] or 0) >= start + 5_000, 20
+    )
+    assert candles(service, "OLD_USDT", "1s", 0) == {}
+    exchange.trades["BTC_USDT"].pop(0)
+    truth_of = Truth(service, exchange, [(start, start + 5_000)])
+    for interval in ("1s", "5s"):
+        assert truth_of.check("BTC_USDT", interval, start)
