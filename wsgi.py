@@ -5,6 +5,7 @@ after the fork, and nowhere else: importing this module starts nothing.
 """
 
 import logging
+import signal
 from typing import Any
 
 from app.exchanges.base import TickerSource
@@ -56,6 +57,10 @@ def post_worker_init(worker: Any) -> None:
     logging.basicConfig(
         level=_config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    # Ctrl-C reaches the worker twice, from the terminal and through the master, and would cut the
+    # second time into what the first has begun. Every signal to end is the same gentle one.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, worker.handle_exit)
     worker.runner = make_runner(app)
     worker.runner.start()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api.listings import Listings
 from app.api.parameters import (
@@ -46,7 +47,7 @@ def read_order(request: Request, exchange: str, source: str) -> Order:
 
 
 def _fields(request: Request) -> dict[str, msgspec.Raw]:
-    body = request.get_data()
+    body = _body(request)
     if not body:
         return {}
     if request.mimetype != "application/json":
@@ -60,6 +61,15 @@ def _fields(request: Request) -> dict[str, msgspec.Raw]:
         raise Problem(400, detail, allowed=list(FIELDS)) from None
     check_names(given, FIELDS)
     return given
+
+
+def _body(request: Request) -> bytes:
+    body = request.get_data()
+    # A body without a Content-Length is cut off at the limit, and nobody says so.
+    limit = request.max_content_length
+    if limit is not None and request.content_length is None and len(body) >= limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _value(given: dict[str, msgspec.Raw], name: str, kind: Any, default: Any) -> Any:

@@ -1,5 +1,6 @@
 """POST and DELETE: what is started, verified, refused, remembered and stopped."""
 
+import io
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from app.api.listings import KEEP_FAILURE_SECONDS, KEEP_SECONDS, Listings
 from app.storage import subscriptions
 from app.storage.database import Unavailable
+from tests.support import eventually
 
 NOW = 1_750_000_010_000
 FEED = ("poloniex", "ticker")
@@ -203,6 +205,18 @@ def test_a_body_may_have_64_kib(client, size, status):
     refused(client.post("/candlesticks", data=body, content_type="application/json"), status)
 
 
+def test_a_long_body_of_unknown_length_is_refused_and_not_cut_off(client, rows):
+    answer = client.post(
+        "/candlesticks",
+        input_stream=io.BytesIO(b"{}" + b" " * 64 * 1024 + b"no JSON"),
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    refused(answer, 413)
+    assert rows() == []
+
+
 def test_a_post_with_parameters_in_the_address_starts_nothing(client, rows):
     problem = refused(client.post("/candlesticks?symbol=BTC_USDT"), 400)
     assert "JSON body" in problem["detail"]
@@ -334,6 +348,30 @@ def test_a_listing_is_kept_for_a_minute_and_a_failure_for_five_seconds(exchange)
     assert exchange.asked == 2
     now[0] += 0.2
     assert "BTC_USDT" in listings.symbols("poloniex")
+
+
+def test_who_waits_for_a_listing_does_not_ask_again(exchange):
+    looks, go_on = set(), threading.Event()
+    markets = exchange.markets
+
+    def look():
+        looks.add(threading.get_ident())
+        return 0.0
+
+    def answer_late():
+        assert go_on.wait(30)
+        return markets()
+
+    exchange.markets = answer_late
+    listings = Listings(lambda _: exchange, look)
+    asking = [threading.Thread(target=listings.symbols, args=("poloniex",)) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    eventually(lambda: len(looks) == 2)
+    go_on.set()
+    for thread in asking:
+        thread.join()
+    assert exchange.asked == 1
 
 
 def test_waiting_for_a_listing_ends(exchange, monkeypatch):
