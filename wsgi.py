@@ -8,12 +8,12 @@ import logging
 import signal
 from typing import Any
 
-from app.exchanges.base import TickerSource
-from app.exchanges.http import DEADLINE_SECONDS
 from flask import Flask
 
 from app import WEB_THREADS, Services, create_app
 from app.exchanges import ticker_source
+from app.exchanges.base import TickerSource
+from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings
 from app.pipeline.loops import resolve_within

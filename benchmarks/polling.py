@@ -4,10 +4,10 @@ import random
 import statistics
 
 import msgspec
-from app.exchanges.poloniex import parse_prices
 
 from app.exchanges.base import Answer
 from app.exchanges.decode import ChangedRows
+from app.exchanges.poloniex import parse_prices
 from app.market.coverage import ALL, FOREVER
 from app.market.feed import FeedFold
 from app.market.observation import Pace

@@ -17,7 +17,7 @@ from app.api.listings import Listings
 from app.api.status import Livez, Readyz, Status
 from app.exchanges import ticker_source
 from app.exchanges.base import TickerSource
-from app.exchanges.http import Resolve
+from app.exchanges.timed import Resolve
 
 RESOURCES = {
     "/": Index,

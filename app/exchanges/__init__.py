@@ -4,8 +4,9 @@ import socket
 from collections.abc import Mapping
 
 from app.exchanges.base import TickerSource
-from app.exchanges.http import Http, Resolve
+from app.exchanges.http import Http
 from app.exchanges.poloniex import Poloniex, PoloniexLegacy
+from app.exchanges.timed import Resolve
 
 EXCHANGES = ("poloniex",)
 

@@ -39,7 +39,7 @@ def split_list(body: bytes) -> list[msgspec.Raw]:
     """The undecoded rows of a JSON list that is not empty."""
     try:
         rows = _list.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         # A bare NaN is not JSON, and still must cost its own row only.
         rows = [_raw(row) for row in _expect(lenient(body), list, body)]
     return rows or _expect([], list, body)
@@ -49,7 +49,7 @@ def split_dict(body: bytes) -> dict[str, msgspec.Raw]:
     """The undecoded rows of a JSON object that is not empty."""
     try:
         rows = _dict.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         found = _expect(lenient(body), dict, body)
         rows = {name: _raw(row) for name, row in found.items()}
     return rows or _expect({}, dict, body)
@@ -62,7 +62,11 @@ def _expect(found: Any, kind: type, body: bytes) -> Any:
 
 
 def _raw(row: Any) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(row))
+    """The row as JSON; null, which no row type reads, for what JSON cannot carry."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(row))
+    except (UnicodeError, RecursionError):
+        return msgspec.Raw(b"null")
 
 
 class Rows(Generic[Row]):
@@ -86,11 +90,11 @@ class Rows(Generic[Row]):
             return self._decode(row)
         except msgspec.ValidationError:
             pass
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
         try:
             return msgspec.convert(lenient(row), self._type, strict=False)
-        except (msgspec.ValidationError, Unavailable):
+        except (msgspec.ValidationError, UnicodeError, Unavailable):
             return None
 
 
@@ -105,3 +109,7 @@ class ChangedRows:
         """The rows that differ, or are new, at their place."""
         last, self._last = self._last, rows
         return [*compress(rows, map(ne, rows, last)), *rows[len(last) :]]
+
+    def forget(self) -> None:
+        """Take every row of the next list for changed."""
+        self._last = []

@@ -1,34 +1,33 @@
 """HTTP with a deadline for the whole request: names, connecting, TLS, headers and body together.
 
 `requests` bounds single reads only, so a peer that drips a byte now and then holds it for ever.
-Here every operation of a socket gets what is left of the request's time. One thread at a time.
+`timed` has the sockets that do better. One thread at a time.
 """
 
 import email.utils
 import errno
+import http.client
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from http.cookiejar import DefaultCookiePolicy
 from importlib import metadata
-from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from app.exchanges.base import ExchangeError, Refused, Unavailable, Unreachable
+from app.exchanges.timed import Adapter, Deadline, Dialer, Resolve
 
 DEADLINE_SECONDS = 2.0
 MAX_BYTES = 8 * 2**20
 MAX_RETRY_AFTER = 900.0
 REFUSALS = (403, 418, 451)
 PIECE = 64 * 1024
-
-Resolve = Callable[..., list[Any]]
+EXCERPT_BYTES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,12 @@ class Http:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url, self._max_bytes = base_url.rstrip("/"), max_bytes
-        self._dialer = _Dialer(_Deadline(deadline, monotonic), resolve)
-        self._session = requests.Session()
+        self._dialer = Dialer(Deadline(deadline, monotonic), resolve)
+        self._session = _Session()
         # Neither proxies nor .netrc: quotes come from where the configuration says.
         self._session.trust_env = False
+        # Cookies would pile up, and make one request depend on another.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update(
             {
                 "User-Agent": f"Candlekeep/{metadata.version('candlekeep')}"
@@ -65,7 +66,7 @@ class Http:
             }
         )
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _Adapter(self._dialer))
+            self._session.mount(scheme, Adapter(self._dialer))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Response:
         """The answer to a GET. ExchangeError for any other outcome than a whole one with 200."""
@@ -96,7 +97,8 @@ class Http:
                 timeout=self._dialer.deadline.seconds,
             )
         except requests.ConnectionError as error:
-            if any(isinstance(cause, ConnectionError) for cause in _causes(error)):
+            lost = any(isinstance(cause, ConnectionError) for cause in _causes(error))
+            if lost and not self._dialer.deadline.heard:
                 raise _Stale(error) from error
             raise _translate(error) from error
         except requests.RequestException as error:
@@ -113,15 +115,32 @@ class Http:
         return result
 
     def _read(self, response: requests.Response) -> Response:
+        date = _date(response.headers.get("Date"))
+        if response.status_code != 200:
+            start = _beginning(response)
+            raise _refusal(response.status_code, response.headers, date, start)
         body = bytearray()
         while piece := response.raw.read(PIECE, decode_content=True):
             body += piece
             if len(body) > self._max_bytes:
                 raise Unavailable("too_large", f"more than {self._max_bytes} bytes")
-        date = _date(response.headers.get("Date"))
-        if response.status_code != 200:
-            raise _refusal(response.status_code, response.headers, date, bytes(body))
         return Response(bytes(body), date)
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone. Even where it does not follow one, `requests` reads its whole body
+    at once, without a cap, and parses its address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+def _beginning(response: requests.Response) -> bytes:
+    """For the message only: a body that does not come must not hide what the status says."""
+    try:
+        return response.raw.read(EXCERPT_BYTES, decode_content=True) or b""
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+        return b""
 
 
 class _Stale(Exception):
@@ -130,124 +149,6 @@ class _Stale(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-class _Deadline:
-    """When the request that is under way must be over."""
-
-    def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
-        self.seconds, self._monotonic = seconds, monotonic
-        self._at = 0.0
-
-    def begin(self) -> None:
-        self._at = self._monotonic() + self.seconds
-
-    def remaining(self) -> float:
-        """Seconds left; TimeoutError when there are none."""
-        left = self._at - self._monotonic()
-        if left <= 0:
-            raise TimeoutError("the request's time is over")
-        return left
-
-
-class _Socket(socket.socket):
-    """A socket whose every operation ends with the request's time."""
-
-    deadline: _Deadline
-
-    def recv_into(self, *args: Any) -> Any:
-        self.settimeout(self.deadline.remaining())
-        return super().recv_into(*args)
-
-    def recv(self, *args: Any) -> Any:
-        self.settimeout(self.deadline.remaining())
-        return super().recv(*args)
-
-    def send(self, *args: Any) -> Any:
-        self.settimeout(self.deadline.remaining())
-        return super().send(*args)
-
-    def sendall(self, *args: Any) -> Any:
-        self.settimeout(self.deadline.remaining())
-        return super().sendall(*args)
-
-
-class _TlsSocket(_Socket, ssl.SSLSocket):
-    """The same under TLS: its reads and writes go through the same methods."""
-
-
-class _Dialer:
-    """Opens timed connections, and remembers where a name led to when it was last known."""
-
-    def __init__(self, deadline: _Deadline, resolve: Resolve) -> None:
-        self.deadline, self._resolve = deadline, resolve
-        self.dialed = 0
-        self._known: dict[tuple[str, int], list[Any]] = {}
-
-    def dial(self, host: str, port: int) -> socket.socket:
-        """A connection to the first address that takes one; OSError if none does."""
-        self.dialed += 1
-        failure = OSError(errno.EHOSTUNREACH, f"{host} has no address")
-        for family, kind, protocol, _, address in self._addresses(host, port):
-            try:
-                return self._connect(family, kind, protocol, address)
-            except OSError as error:
-                failure = error
-        raise failure
-
-    def _addresses(self, host: str, port: int) -> list[Any]:
-        try:
-            found = self._resolve(host, port, 0, socket.SOCK_STREAM)
-        except OSError:
-            found = self._known.get((host, port), [])
-            if not found:
-                raise
-        self._known[host, port] = found
-        return found
-
-    def _connect(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
-        timed = _Socket(family, kind, protocol)
-        timed.deadline = self.deadline
-        try:
-            timed.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            timed.settimeout(self.deadline.remaining())
-            timed.connect(address)
-            # A TLS handshake takes over this timeout.
-            timed.settimeout(self.deadline.remaining())
-        except OSError:
-            timed.close()
-            raise
-        return timed
-
-
-class _Adapter(HTTPAdapter):
-    """Gives the session's pools connections that the dialer opens."""
-
-    def __init__(self, dialer: _Dialer) -> None:
-        self._dialer = dialer
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        dialer = self._dialer
-
-        class Plain(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return dialer.dial(self._dns_host, self.port or 80)
-
-        class Secure(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return dialer.dial(self._dns_host, self.port or 443)
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        context = ssl.create_default_context()
-        context.sslsocket_class = type("TlsSocket", (_TlsSocket,), {"deadline": dialer.deadline})
-        super().init_poolmanager(*args, ssl_context=context, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
 
 def _refusal(
@@ -274,16 +175,17 @@ def _retry_after(text: str, date: int | None) -> float | None:
 
 
 def _date(text: str | None) -> int | None:
-    """An HTTP date as epoch ms."""
+    """An HTTP date as epoch ms. One that names no zone is UTC, not the zone of this host."""
     try:
-        return int(email.utils.parsedate_to_datetime(text or "").timestamp()) * 1000
+        stamp = email.utils.parsedate_to_datetime(text or "")
+        return int((stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()) * 1000
     except (ValueError, OverflowError):
         return None
 
 
 def excerpt(body: bytes) -> str:
     """The beginning of a body, fit for a line of a log."""
-    text = body[:400].decode("utf-8", "replace")
+    text = body[:EXCERPT_BYTES].decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:120]
 
 
@@ -308,7 +210,7 @@ def _translate(error: Exception) -> ExchangeError:
             return Unavailable("connection_refused", text)
         if isinstance(cause, ConnectionError):
             return Unavailable("reset", text)
-        if isinstance(cause, urllib3.exceptions.IncompleteRead):
+        if isinstance(cause, http.client.IncompleteRead):
             return Unavailable("truncated", text)
     return Unavailable("broken_answer", excerpt(str(error).encode()))
 

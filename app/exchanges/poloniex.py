@@ -18,6 +18,7 @@ when its price was made.
 Errors are objects: {"code":24101,"message":"Invalid symbol!"} with status 400.
 """
 
+import re
 from typing import NamedTuple
 
 import msgspec
@@ -36,13 +37,19 @@ from app.exchanges.http import Http
 
 
 class _Timestamp(msgspec.Struct):
-    serverTime: int  # noqa: N815 -- the exchange's name
+    serverTime: int
 
 
 class _Pair(msgspec.Struct):
     last: str
-    isFrozen: str = "0"  # noqa: N815 -- the exchange's name
+    isFrozen: str = "0"
 
+
+_PAIR = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)", re.ASCII)
+"""`USDT_BTC`, the price of a BTC in USDT, is BTC_USDT."""
+
+EPOCH_MS = range(10**12, 10**13)
+"""The years 2001 to 2286: a clock in another unit, or at zero, would move every window."""
 
 _quotes, _markets, _pairs = Rows(Quote), Rows(Market), Rows(_Pair)
 
@@ -56,26 +63,24 @@ class Parsed(NamedTuple):
 
 
 def parse_prices(body: bytes, changed: ChangedRows) -> Parsed:
-    """The rows of /markets/price that changed."""
+    """The rows of /markets/price that changed. Unavailable if not one row of all can be read."""
     rows = split_list(body)
     quotes, rejected = _quotes.decode(changed.of(rows))
+    if sum(rejected.values()) == len(rows):
+        # Not one market can be read: the form has changed, and nothing was observed.
+        changed.forget()
+        raise unexpected(body)
     return Parsed(quotes, len(rows), rejected)
 
 
 def parse_return_ticker(body: bytes) -> tuple[dict[str, _Pair], dict[str, int]]:
     """The rows of returnTicker by symbol, the frozen ones too; and the rejected."""
     rows = split_dict(body)
-    read = {_symbol(pair): _pairs.one(row) for pair, row in rows.items()}
-    good = {symbol: row for symbol, row in read.items() if row is not None}
+    read = ((_PAIR.fullmatch(pair), _pairs.one(row)) for pair, row in rows.items())
+    good = {f"{pair[2]}_{pair[1]}": row for pair, row in read if pair and row is not None}
     if not good:
         raise unexpected(body)
-    return good, {MALFORMED: len(read) - len(good)} if len(good) < len(read) else {}
-
-
-def _symbol(pair: str) -> str:
-    """`USDT_BTC`, the price of a BTC in USDT, is BTC_USDT."""
-    quote, _, base = pair.partition("_")
-    return f"{base}_{quote}"
+    return good, {MALFORMED: len(rows) - len(good)} if len(good) < len(rows) else {}
 
 
 class Poloniex:
@@ -98,11 +103,17 @@ class Poloniex:
             shown = msgspec.convert(lenient(body), _Timestamp, strict=False).serverTime
         except msgspec.ValidationError as error:
             raise unexpected(body) from error
+        if shown not in EPOCH_MS:
+            raise unexpected(body)
         return shown, shown
 
     def markets(self) -> list[Market]:
         """GET /markets"""
-        return _markets.decode(split_list(self._http.get("/markets").body))[0]
+        body = self._http.get("/markets").body
+        found, _ = _markets.decode(split_list(body))
+        if not found:
+            raise unexpected(body)
+        return found
 
     def close(self) -> None:
         """Let go of connections."""
@@ -145,4 +156,4 @@ class PoloniexLegacy:
 
 def _shown(date: int | None) -> tuple[int, int] | None:
     """The Date header counts whole seconds."""
-    return None if date is None else (date, date + 999)
+    return (date, date + 999) if date is not None and date in EPOCH_MS else None

@@ -315,3 +315,106 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch):
 
 def test_an_excerpt_is_one_short_printable_line():
     assert excerpt(b"<html>\n\t\x00<b>hi</b>" + b"x" * 500) == "<html> <b>hi</b>" + "x" * 104
+
+
+@pytest.mark.parametrize("location", [b"http://[::1", b"\xff\xfe", b"/y", b"//"])
+def test_wherever_a_redirect_points_it_is_only_a_redirect(location):
+    head = b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location
+    assert failure(answer(head)).reason == "redirect"
+
+
+def test_the_body_of_a_redirect_is_not_unpacked():
+    bomb = gzip.compress(b"\0" * 50 * 2**20)
+    head = b"HTTP/1.1 302 Found\r\nLocation: /y\r\nContent-Encoding: gzip\r\n"
+    tracemalloc.start()
+    try:
+        length = b"Content-Length: %d\r\n\r\n" % len(bomb)
+        assert failure(answer(head + length + bomb), deadline=10).reason == "redirect"
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("status, kind", [(418, Refused), (429, Unavailable)])
+@pytest.mark.parametrize(
+    "rest, kept",
+    [
+        (b"Content-Length: 9999\r\n\r\nabc", False),
+        (b"Content-Length: 9999\r\n\r\nabc", True),
+        (b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", True),
+        (b"Content-Length: 9000000\r\n\r\n" + b"x" * 9_000_000, True),
+    ],
+    ids=["broken off", "never ending", "not what it says", "huge"],
+)
+def test_a_status_says_what_to_do_whatever_its_body_is(status, kind, rest, kept):
+    head = b"HTTP/1.1 %d No\r\nRetry-After: 60\r\n" % status
+
+    def script(_peer, connection):
+        connection.sendall(head + rest)
+        return kept
+
+    error = failure(script)
+    assert (type(error), error.reason, error.retry_after) == (kind, f"http_{status}", 60)
+
+
+def test_chunks_that_break_off_are_a_truncated_answer():
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"
+    assert failure(lambda _, connection: connection.sendall(start)).reason == "truncated"
+
+
+def test_a_reset_after_the_answer_began_is_not_asked_again():
+    def script(peer, connection):
+        if len(peer.requests) == 1:
+            connection.sendall(GOOD)
+            return True
+        connection.sendall(GOOD[:20])
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The client must take the beginning before the reset throws it away.
+        peer.over.wait(0.05)
+        return False
+
+    with Peer(script) as peer, client(peer.url) as http:
+        http.get("/x")
+        with pytest.raises(Unavailable):
+            http.get("/x")
+    assert len(peer.requests) == 2
+
+
+def test_cookies_are_not_kept():
+    head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 2\r\n\r\n[]"
+    with Peer(answer(head)) as peer, client(peer.url) as http:
+        http.get("/x"), http.get("/x")
+    assert b"Cookie" not in peer.requests[1]
+
+
+def test_an_address_that_swallows_packets_leaves_time_for_the_next():
+    with socket.socket() as full, Peer(answer(GOOD)) as peer:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+
+        def resolve(_host, port, *rest):
+            return [
+                *socket.getaddrinfo("127.0.0.1", full.getsockname()[1], *rest),
+                *socket.getaddrinfo("127.0.0.1", port, *rest),
+            ]
+
+        url = f"http://exchange.example:{peer.port}"
+        with client(url, resolve=resolve, deadline=1) as http:
+            assert http.get("/x").body == b"[]"
+        for one in waiting:
+            one.close()
+
+
+def test_a_date_without_a_zone_is_utc_wherever_the_host_is(monkeypatch):
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        with Peer(answer(GOOD.replace(b" GMT", b" -0000"))) as peer, client(peer.url) as http:
+            assert http.get("/x").date == 1_750_841_411_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()

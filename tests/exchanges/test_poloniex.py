@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import msgspec
@@ -139,10 +140,8 @@ def test_what_is_not_the_answer_asked_for_is_an_error_of_the_exchange(parse, dat
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_quotes_or_an_error_of_the_exchange(data):
     for parse in (prices, parse_return_ticker):
-        try:
+        with contextlib.suppress(ExchangeError):
             parse(data)
-        except ExchangeError:
-            pass
 
 
 json_values = st.recursive(
@@ -271,3 +270,32 @@ def test_recorded_error_bodies_are_errors():
 def test_quotes_are_compared_by_what_was_sent():
     one = msgspec.json.decode(body(ROWS[0]), type=Quote)
     assert one == Quote(ROWS[0]["symbol"], ROWS[0]["price"], ROWS[0]["time"])
+
+
+@pytest.mark.parametrize("symbol", [b'"\\ud800"', b'"\xff"'])
+def test_text_that_is_no_text_costs_its_own_row_only(symbol):
+    found = prices(body(ROWS).replace(b'"COIN2_USDT"', symbol))
+    assert (len(found.quotes), found.rejected) == (4, {"row_malformed": 1})
+
+
+def test_a_list_without_one_readable_row_is_an_error_however_often_it_comes():
+    changed = ChangedRows()
+    for _ in range(3):
+        with pytest.raises(Unavailable) as found:
+            parse_prices(b'[{"code":500},null]', changed)
+        assert found.value.reason == "unexpected_answer"
+    assert len(parse_prices(body(ROWS), changed).quotes) == 5
+    with pytest.raises(Unavailable):
+        Poloniex(Answers(markets=b'[{"a":1}]')).markets()
+
+
+@pytest.mark.parametrize("shown", [0, -1, 1_750_841_411, 1_750_841_411_365_000, 10**30])
+def test_a_clock_of_another_unit_is_not_believed(shown):
+    with pytest.raises(Unavailable):
+        Poloniex(Answers(timestamp=b'{"serverTime":%d}' % shown)).server_time()
+
+
+@pytest.mark.parametrize("pair", ["X", "_", "USDT_", "\ud800", "usdt_btc", "A_B_C"])
+def test_a_legacy_pair_that_is_none_is_counted(pair):
+    rows, rejected = parse_return_ticker(body({**LEGACY, pair: {"last": "1"}}))
+    assert (len(rows), rejected) == (4, {"row_malformed": 1})

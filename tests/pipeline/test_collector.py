@@ -1,5 +1,7 @@
 """The collector against a source that answers as told; the log is a list, the clock is ours."""
 
+import itertools
+
 import pytest
 
 from app.exchanges.base import Answer, Quote, Refused, Unavailable, Unreachable
@@ -164,7 +166,7 @@ def test_the_third_error_begins_a_back_off_of_five_seconds_at_most():
     world.answers = [Unavailable("timeout")] * 20
     world.run(40)
     failed = [batch for batch in world.batches if batch.outcome == "exchange_down"]
-    waits = [b.asked - a.answered for a, b in zip(failed, failed[1:], strict=False)]
+    waits = [b.asked - a.answered for a, b in itertools.pairwise(failed)]
     assert waits[:2] == [940, 950]
     assert waits[2:6] == [2_000, 4_000, 5_000, 5_000]
     assert world.state.state == "backing_off"
@@ -175,7 +177,7 @@ def test_the_logs_clock_goes_on_every_second_while_nothing_is_asked():
     world.answers = [Unavailable("timeout")] * 9
     world.run(30)
     clock = [batch.answered for batch in world.batches]
-    assert max(b - a for a, b in zip(clock, clock[1:], strict=False)) <= 1_050
+    assert max(b - a for a, b in itertools.pairwise(clock)) <= 1_050
     assert "idle" in world.outcomes()
 
 
@@ -184,7 +186,7 @@ def test_one_success_ends_the_back_off():
     world.answers = [Unavailable("timeout")] * 5
     world.run(30)
     last = [batch.asked for batch in world.batches if batch.outcome == "ok"][-5:]
-    assert [b - a for a, b in zip(last, last[1:], strict=False)] == [1_000] * 4
+    assert [b - a for a, b in itertools.pairwise(last)] == [1_000] * 4
     assert world.state.state == "polling" and world.state.retry_at is None
 
 
