@@ -32,8 +32,8 @@ def script(exchange, start):
         (start + 3_000, start + 60_000, "gone:GONE_USDT"),
         (start + 3_000, start + 4_000, "price:ODD_USDT:NaN"),
         (start + 4_500, start + 4_900, "price:ODD_USDT:0"),
-        (start + 11_000, start + 11_300, "html"),
-        (start + 13_000, start + 15_500, "hang"),
+        (start + 11_000, start + 12_300, "html"),
+        (start + 13_500, start + 15_900, "hang"),
     ]
 
 
@@ -126,7 +126,7 @@ def check_all(service, exchange, start):
     assert candles(service, "STALE_USDT", "1s", 0) == {}
     assert not candles(service, "GONE_USDT", "1s", start + 3_000)
     busy = candles(service, "BUSY_USDT", "1s", start)
-    for offset, reason in ((11, "exchange_down"), (13, "exchange_down"), (20, "restart")):
+    for offset, reason in ((11, "exchange_down"), (14, "exchange_down"), (20, "restart")):
         row = busy.get(start + offset * 1_000)
         assert row is None or (row["coverage"] < 1 and reason in row["reasons"]), offset
     # One trade at a time, and the last one is still shown after the kill: nothing is lost.

@@ -47,10 +47,11 @@ def test_building_begins_with_a_post_ends_with_a_delete_and_is_remembered(exchan
     status, answer = service.request("POST", "/candlesticks", {"symbols": ["BTC_USD"]})
     assert status == 422 and "BTC_USDT" in str(answer["did_you_mean"])
 
-    service.kill(signal.SIGTERM)
-    assert service.process.returncode == 0
-    service.start()
-    eventually(service.ready, 20)
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        service.kill(ending)
+        assert service.process.returncode == 0
+        service.start()
+        eventually(service.ready, 20)
     before = count(service)
     eventually(lambda: count(service) > before, 15)
 
@@ -59,7 +60,7 @@ def test_building_begins_with_a_post_ends_with_a_delete_and_is_remembered(exchan
     assert service.request("DELETE", "/candlesticks?symbol=BTC_USDT")[0] == 404
     eventually(lambda: service.get("/status")["feeds"][0]["state"] == "stopped", 20)
     rows = service.get("/candlesticks?limit=1000&interval=5s")["data"]
-    assert rows[-1]["reasons"] == ["not_subscribed"] and 0 < rows[-1]["coverage"] < 1
+    assert "not_subscribed" in rows[-1]["reasons"] and 0 < rows[-1]["coverage"] < 1
 
 
 def test_a_second_service_on_the_same_database_only_reads_until_the_first_is_gone(
