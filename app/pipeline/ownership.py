@@ -2,7 +2,6 @@
 
 import logging
 
-from app.storage.database import StoreError
 from app.storage.locks import Lock
 
 log = logging.getLogger(__name__)
@@ -18,12 +17,9 @@ class Ownership:
         self.owner = False
 
     def step(self) -> bool:
-        """Try to become, or go on being, the owner. OSError where DATA_DIR cannot be locked."""
-        try:
-            held = self._folder.hold() and self._database.hold()
-        except StoreError as error:
-            log.debug("the database's lock cannot be asked for: %s", error)
-            held = False
+        """Try to become, or go on being, the owner. StoreError where the database's lock cannot be
+        asked for, OSError where DATA_DIR cannot be locked: both leave `owner` as it was."""
+        held = self._folder.hold() and self._database.hold()
         if held and not self.owner:
             log.info("this process writes the candles")
         self.owner = self.owner or held

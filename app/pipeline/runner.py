@@ -76,13 +76,13 @@ class Runner:
             self._ownership.lose()
             self._hub.role = "standby"
             return 1.0
-        self._hub.role = "owner" if self._ownership.step() else "standby"
-        if self._ownership.owner:
-            try:
+        try:
+            if self._ownership.step():
                 self._manage()
-            except StoreError as error:
-                if self._say.now():
-                    log.warning("subscriptions cannot be read: %s", error)
+        except StoreError as error:
+            if self._say.now():
+                log.warning("the database cannot be asked what to build: %s", error)
+        self._hub.role = "owner" if self._ownership.owner else "standby"
         return 1.0
 
     def _manage(self) -> None:

@@ -91,19 +91,20 @@ def prepare(engine: Engine) -> None:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A read transaction."""
-    with _translated(engine), engine.begin() as connection:
+    with translated(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A write transaction: committed at the end of the block, rolled back on any error."""
-    with _translated(engine), engine.execution_options(writes=True).begin() as connection:
+    with translated(engine), engine.execution_options(writes=True).begin() as connection:
         yield connection
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
+    """Turns errors of the database into those that say what to do."""
     try:
         yield
     except DBAPIError as error:

@@ -12,7 +12,7 @@ from typing import Protocol
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.storage.database import Unavailable
+from app.storage.database import translated
 
 IDLE_SECONDS = 30
 """The server ends a session that is silent for so long, so a frozen owner loses its lock."""
@@ -64,16 +64,15 @@ class ServerLock:
         self._session: Connection | None = None
 
     def hold(self) -> bool:
-        """False where another session holds it. Unavailable where the server does not answer."""
+        """False where another session holds it. StoreError where the server does not answer."""
         held = False
         try:
-            if self._session is None:
-                self._open_session()
-                held = self._query("SELECT GET_LOCK(:name, 0)")
-            else:
-                held = self._query("SELECT IS_USED_LOCK(:name) = CONNECTION_ID()")
-        except SQLAlchemyError as error:
-            raise Unavailable(str(error)) from error
+            with translated(self._engine):
+                if self._session is None:
+                    self._open_session()
+                    held = self._query("SELECT GET_LOCK(:name, 0)")
+                else:
+                    held = self._query("SELECT IS_USED_LOCK(:name) = CONNECTION_ID()")
         finally:
             if not held:
                 self.release()
