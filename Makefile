@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-	--no-emit-index-url pyproject.toml
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
 DEMO_PORT ?= 5080
-DEMO_ENV = DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m \
+# Whatever .env says, the demo touches neither the user's database nor another exchange.
+DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=ticker \
+	EXCHANGE=poloniex POLONIEX_API=current \
 	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT)
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,7 @@ lint: .venv/ready-dev ## check style, types and layers
 bench: .venv/ready ## measure speed and memory
 	$(BIN)/python -m benchmarks
 
-lock: ## write requirements.txt and requirements-dev.txt anew
+lock: .venv/ready-dev ## write requirements.txt and requirements-dev.txt anew
 	$(LOCK) --extra test --output-file requirements.txt
 	$(LOCK) --extra lint --constraint requirements.txt --output-file requirements-dev.txt
 	echo '-e .' >> requirements.txt

@@ -12,13 +12,12 @@ from dotenv import dotenv_values
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
-from app.exchanges import EXCHANGES
-from app.market.coverage import ALL
-from app.market.ticks import Rejected, check_symbol
+from app.exchanges import EXCHANGES, SOURCES
+from app.market.coverage import ALL, ALL_NAME
+from app.market.ticks import Rejected, canonical_symbol
 from app.market.windows import parse_intervals
 from app.storage.database import database_url
 
-SOURCES = ("ticker",)
 MAIN_COINS = "BTC_USDT,ETH_USDT,LTC_USDT,XRP_USDT,TRX_USDT"
 DATABASES = ("sqlite", "mysql")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -183,14 +182,12 @@ def _symbol(word: str, default: str) -> tuple[str, str]:
     exchange = exchange or default
     if exchange not in EXCHANGES:
         raise ValueError(f"{exchange!r} is not one of {', '.join(EXCHANGES)}")
-    if symbol == "all":
+    if symbol == ALL_NAME:
         return exchange, ALL
-    symbol = symbol.upper().replace("/", "_").replace("-", "_")
     try:
-        check_symbol(symbol)
+        return exchange, canonical_symbol(symbol)
     except Rejected:
         raise ValueError(f"{word!r} is not a symbol such as BTC_USDT") from None
-    return exchange, symbol
 
 
 def _words(text: str) -> tuple[str, ...]:

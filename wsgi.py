@@ -11,14 +11,11 @@ from typing import Any
 from flask import Flask
 
 from app import WEB_THREADS, Services, create_app
-from app.exchanges import ticker_source
-from app.exchanges.base import TickerSource
 from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings
-from app.pipeline.loops import resolve_within
 from app.pipeline.runner import Runner, RunnerSettings
-from config import Config, load
+from config import load
 
 # `config` would be taken for one of gunicorn's settings.
 _config = load()
@@ -36,20 +33,17 @@ loglevel = "warning"
 def make_runner(flask_app: Flask) -> Runner:
     """The pipeline of `flask_app`, not started."""
     services: Services = flask_app.extensions["candlekeep"]
-    return Runner(services.engine, services.hub, runner_settings(services.config))
-
-
-def runner_settings(config: Config) -> RunnerSettings:
-    """What the pipeline needs of the configuration."""
-
-    def make_source(exchange: str) -> TickerSource:
-        return ticker_source(exchange, settings=config.settings, resolve=resolve_within)
-
+    config = services.config
     pace = Pace(config.poll_ms, config.grace_ms, int(DEADLINE_SECONDS * 1000))
-    feed = FeedSettings(config.data_dir / "ticks", config.intervals, pace, config.ticks_keep_days)
-    return RunnerSettings(
-        feed, config.source, config.symbols, config.candles_keep_days, make_source
+    ticks = config.data_dir / "ticks"
+    settings = RunnerSettings(
+        FeedSettings(ticks, config.intervals, pace, config.ticks_keep_days),
+        config.source,
+        config.symbols,
+        config.candles_keep_days,
+        services.make_adapter,
     )
+    return Runner(services.engine, services.hub, settings)
 
 
 def post_worker_init(worker: Any) -> None:

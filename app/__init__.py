@@ -4,8 +4,8 @@
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -13,10 +13,14 @@ from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from app import api
+from app.api.listings import Listings
+from app.exchanges import ticker_adapter
+from app.exchanges.base import TickerAdapter
 from app.live.hub import Hub
 from app.pipeline.clock import Clock
 from app.pipeline.loops import resolve_within
 from app.storage.database import engine_options, prepare
+from app.storage.schema import MIGRATIONS
 from app.storage.tables import db
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
 WEB_THREADS = 32
 MAX_BODY = 64 * 1024
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Services:
     config: "Config"
     engine: Engine
     hub: Hub
+    make_adapter: Callable[[str], TickerAdapter]
+    listings: Listings
 
 
 def create_app(config: "Config") -> Flask:
@@ -50,6 +55,12 @@ def create_app(config: "Config") -> Flask:
     with app.app_context():
         engine = db.engine
     prepare(engine)
-    app.extensions["candlekeep"] = Services(config, engine, Hub(Clock(), time.monotonic))
-    api.register(app, resolve_within)
+    hub = Hub(Clock(), time.monotonic)
+
+    def make_adapter(exchange: str) -> TickerAdapter:
+        return ticker_adapter(exchange, settings=config.settings, resolve=resolve_within)
+
+    listings = Listings(make_adapter, time.monotonic)
+    app.extensions["candlekeep"] = Services(config, engine, hub, make_adapter, listings)
+    api.register(app)
     return app

@@ -1,6 +1,5 @@
 """REST: the resources and where they live. Reads the store and the hub, writes subscriptions."""
 
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,7 @@ from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import guard
 from app.api.index import Index
-from app.api.listings import Listings
 from app.api.status import Livez, Readyz, Status
-from app.exchanges import ticker_source
-from app.exchanges.base import TickerSource
-from app.exchanges.timed import Resolve
 
 RESOURCES = {
     "/": Index,
@@ -37,15 +32,8 @@ class _Api(Api):
         return original_handler(e)
 
 
-def register(app: Flask, resolve: Resolve = socket.getaddrinfo) -> None:
-    """Put the API into `app`, whose shared objects are in `app.extensions["candlekeep"]`.
-    resolve: looks up an exchange's name; the system's own has no deadline."""
-    shared = app.extensions["candlekeep"]
-
-    def make_source(exchange: str) -> TickerSource:
-        return ticker_source(exchange, settings=shared.config.settings, resolve=resolve)
-
-    app.extensions["candlekeep.listings"] = Listings(make_source, shared.hub.monotonic)
+def register(app: Flask) -> None:
+    """Put the API into `app`, whose shared objects are in `app.extensions["candlekeep"]`."""
     app.before_request(guard)
     app.after_request(protect)
     problems.register(app)

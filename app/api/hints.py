@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterable
 
 from app.api.context import services
-from app.api.parameters import EVERY_SYMBOL
 from app.api.times import iso
 from app.live.hub import Feed
-from app.market.coverage import ALL
+from app.market.coverage import ALL, ALL_NAME
 from app.market.windows import interval_text, window_open
 from app.storage import subscriptions
 from app.storage.subscriptions import Subscription
@@ -38,7 +37,7 @@ def _nothing_closed(rows: Iterable[Subscription], interval: int, closed_through:
 
 def _how_to_start(feed: Feed, symbols: tuple[str, ...] | None) -> str:
     exchange, source = feed
-    wanted = EVERY_SYMBOL if symbols is None else list(symbols)
+    wanted = ALL_NAME if symbols is None else list(symbols)
     body = json.dumps({"exchange": exchange, "source": source, "symbols": wanted})
     what = "Nothing is" if symbols is None else f"{', '.join(symbols)}: not"
     return (

@@ -4,8 +4,8 @@ from flask import Response, request
 from flask_restful import Resource
 
 from app.api.context import reply, services
-from app.api.parameters import SOURCES, Parameters
-from app.exchanges import EXCHANGES
+from app.api.parameters import Parameters
+from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
 ROUTES = {

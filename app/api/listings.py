@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.exchanges.base import ExchangeError, TickerSource
+from app.exchanges.base import ExchangeError, TickerAdapter
 
 KEEP_SECONDS = 60.0
 KEEP_FAILURE_SECONDS = 5.0
@@ -15,15 +15,17 @@ WAIT_SECONDS = 3.0
 @dataclass(slots=True)
 class _Listing:
     lock: threading.Lock = field(default_factory=threading.Lock)
-    source: TickerSource | None = None
+    adapter: TickerAdapter | None = None
     symbols: frozenset[str] | None = None
     until: float = float("-inf")
 
 
 class Listings:
-    """make: opens a source of its own for an exchange; monotonic: seconds."""
+    """make: opens an adapter of its own for an exchange; monotonic: seconds."""
 
-    def __init__(self, make: Callable[[str], TickerSource], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, make: Callable[[str], TickerAdapter], monotonic: Callable[[], float]
+    ) -> None:
         self._make, self._monotonic = make, monotonic
         self._listings: dict[str, _Listing] = {}
 
@@ -32,7 +34,7 @@ class Listings:
         listing = self._listings.setdefault(exchange, _Listing())
         if self._monotonic() < listing.until:
             return listing.symbols
-        # A source serves one thread at a time.
+        # An adapter serves one thread at a time.
         if not listing.lock.acquire(timeout=WAIT_SECONDS):
             return None
         try:
@@ -44,8 +46,8 @@ class Listings:
 
     def _ask(self, exchange: str, listing: _Listing) -> None:
         try:
-            listing.source = listing.source or self._make(exchange)
-            listing.symbols = frozenset(market.symbol for market in listing.source.markets())
+            listing.adapter = listing.adapter or self._make(exchange)
+            listing.symbols = frozenset(market.symbol for market in listing.adapter.markets())
             keep = KEEP_SECONDS
         except ExchangeError:
             listing.symbols, keep = None, KEEP_FAILURE_SECONDS

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from werkzeug.datastructures import MultiDict
 
 from app.api.problems import Problem, nearest
-from app.exchanges import EXCHANGES
-from app.market.coverage import ALL
-from app.market.ticks import Rejected, check_symbol
+from app.exchanges import EXCHANGES, SOURCES
+from app.market import ticks
+from app.market.coverage import ALL, ALL_NAME
+from app.market.ticks import Rejected
 from app.market.windows import interval_text, parse_interval
 
-SOURCES = ("ticker",)
 MAX_LIMIT = 1_000
-EVERY_SYMBOL = "all"
 
 _MEANT = {
     "interval": ("timeframe", "granularity", "resolution", "period", "periodicity"),
@@ -65,7 +64,7 @@ class Parameters:
 
     def symbols(self, name: str = "symbol") -> tuple[str, ...] | None:
         """Canonical symbols, with commas between them; None for all and by default."""
-        text = self._given.get(name, EVERY_SYMBOL)
+        text = self._given.get(name, ALL_NAME)
         found = {canonical_symbol(word, name) for word in text.split(",")}
         return None if ALL in found else tuple(sorted(found))
 
@@ -121,17 +120,14 @@ def known_source(value: str) -> str:
 def canonical_symbol(text: str, name: str) -> str:
     """`btc_usdt`, `BTC/USDT` and `BTC-USDT` are `BTC_USDT`; `all` is ALL. `name` is the parameter
     that is to blame if it is none of these."""
-    if text == EVERY_SYMBOL:
+    if text == ALL_NAME:
         return ALL
-    # Some characters become ASCII only by upper(), for example the dotless i.
-    symbol = text.upper().replace("/", "_").replace("-", "_") if text.isascii() else ""
     try:
-        check_symbol(symbol)
+        return ticks.canonical_symbol(text)
     except Rejected:
-        allowed = f"1 to 32 of A-Z, 0-9 and _, such as BTC_USDT, or {EVERY_SYMBOL}"
+        allowed = f"1 to 32 of A-Z, 0-9 and _, such as BTC_USDT, or {ALL_NAME}"
         detail = f"{text[:40]!a} is not a symbol such as BTC_USDT."
         raise Problem(400, detail, parameter=name, allowed=allowed) from None
-    return symbol
 
 
 def _interval(word: str, stored: tuple[int, ...]) -> int:

@@ -2,7 +2,7 @@
 (/readyz). An exchange that is away is neither of the last two."""
 
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Status(Resource):
         feeds = [_feed(hub, feed, state) for feed, state in list(hub.feeds.items())]
         return reply(
             {
-                "version": _version(),
+                "version": version("candlekeep"),
                 "role": hub.role,
                 "feeds": feeds,
                 "loops": _loops(hub),
@@ -90,6 +90,7 @@ def _loops(hub: Hub) -> list[dict[str, Any]]:
             "beat_age_s": round(now - loop.beat, 3),
             "restarts": loop.restarts,
             "alive": loop.alive,
+            "error": loop.error or None,
         }
         for name, loop in list(hub.loops.items())
     ]
@@ -139,10 +140,3 @@ def _size(folder: Path) -> int:
         except FileNotFoundError:
             continue
     return total
-
-
-def _version() -> str:
-    try:
-        return version("candlekeep")
-    except PackageNotFoundError:
-        return "unknown"

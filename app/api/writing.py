@@ -3,20 +3,18 @@ subscriptions; whoever owns the feeds follows them."""
 
 from typing import NamedTuple
 
-from flask import Response, current_app, request
+from flask import Response, request
 
 from app.api.context import reply, services
-from app.api.listings import Listings
-from app.api.orders import configured, read_order, verify
 from app.api.parameters import (
-    EVERY_SYMBOL,
     Parameters,
     canonical_symbol,
     known_exchange,
     known_source,
 )
 from app.api.problems import Problem
-from app.market.coverage import ALL
+from app.api.start_request import configured, read_start_request, verify
+from app.market.coverage import ALL, ALL_NAME
 from app.market.windows import window_open
 from app.storage import subscriptions
 from app.storage.subscriptions import Subscription
@@ -41,11 +39,10 @@ class Started(NamedTuple):
 def start() -> Started:
     """Carry out the POST that is being served."""
     config, engine, hub = (shared := services()).config, shared.engine, shared.hub
-    order = read_order(request, config.exchange, config.source)
-    exchange, source = order.exchange, order.source
-    symbols = order.symbols or configured(config.symbols, exchange)
-    listings: Listings = current_app.extensions["candlekeep.listings"]
-    verified = verify(exchange, symbols, listings)
+    wanted = read_start_request(request, config.exchange, config.source)
+    exchange, source = wanted.exchange, wanted.source
+    symbols = wanted.symbols or configured(config.symbols, exchange)
+    verified = verify(exchange, symbols, shared.listings)
     since = hub.now((exchange, source))
     new = subscriptions.start(engine, exchange, source, symbols, since)
     hub.wake()
@@ -84,7 +81,7 @@ def _target() -> tuple[str, str, str]:
     source = known_source(given.get("source") or config.source)
     symbol = given.get("symbol")
     if symbol is None:
-        detail = f"Name the symbol to stop, or {EVERY_SYMBOL} for the subscription to all."
+        detail = f"Name the symbol to stop, or {ALL_NAME} for the subscription to all."
         raise Problem(400, detail, parameter="symbol")
     return exchange, source, canonical_symbol(symbol, "symbol")
 
@@ -92,9 +89,9 @@ def _target() -> tuple[str, str, str]:
 def _not_running(exchange: str, source: str, symbol: str) -> Problem:
     rows = subscriptions.all_of(services().engine, exchange, source)
     running = [_name(row.symbol) for row in rows if row.active]
-    if symbol != ALL and EVERY_SYMBOL in running:
-        detail = f"{symbol} is built because {EVERY_SYMBOL} is: only that can be stopped."
-        return Problem(409, detail, parameter="symbol", allowed=[EVERY_SYMBOL])
+    if symbol != ALL and ALL_NAME in running:
+        detail = f"{symbol} is built because {ALL_NAME} is: only that can be stopped."
+        return Problem(409, detail, parameter="symbol", allowed=[ALL_NAME])
     names = ", ".join(running[:SHOWN]) or "nothing"
     more = f" and {len(running) - SHOWN} more" if len(running) > SHOWN else ""
     detail = f"{_name(symbol)} is not running on {exchange}/{source}; running: {names}{more}."
@@ -118,7 +115,7 @@ def _state(row: Subscription) -> str:
 
 
 def _name(symbol: str) -> str:
-    return EVERY_SYMBOL if symbol == ALL else symbol
+    return ALL_NAME if symbol == ALL else symbol
 
 
 def _next_close(row: Subscription) -> int | None:

@@ -3,17 +3,18 @@
 import socket
 from collections.abc import Mapping
 
-from app.exchanges.base import TickerSource
+from app.exchanges.base import TickerAdapter
 from app.exchanges.http import Http
 from app.exchanges.poloniex import Poloniex, PoloniexLegacy
 from app.exchanges.timed import Resolve
 
 EXCHANGES = ("poloniex",)
+SOURCES = ("ticker",)
 
 
-def ticker_source(
+def ticker_adapter(
     exchange: str, *, settings: Mapping[str, str], resolve: Resolve = socket.getaddrinfo
-) -> TickerSource:
+) -> TickerAdapter:
     """A source of its own for each caller, as `settings` (the environment's names) ask for."""
     if exchange != "poloniex":
         raise ValueError(f"unknown exchange: {exchange}")

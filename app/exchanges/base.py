@@ -62,7 +62,7 @@ class Market(msgspec.Struct):
     state: str = "NORMAL"
 
 
-class TickerSource(Protocol):
+class TickerAdapter(Protocol):
     """What a feed of source `ticker` needs. Every method may raise ExchangeError and ends within
     the request deadline. One thread at a time."""
 

@@ -1,6 +1,6 @@
 """HTTP with a deadline for the whole request: names, connecting, TLS, headers and body together.
 
-`requests` bounds single reads only, so a peer that drips a byte now and then holds it for ever.
+`requests` bounds single reads only, so a peer that drips a byte now and then holds it forever.
 `timed` has the sockets that do better. One thread at a time.
 """
 
@@ -20,7 +20,7 @@ import requests
 import urllib3
 
 from app.exchanges.base import ExchangeError, Refused, Unavailable, Unreachable
-from app.exchanges.timed import Adapter, Deadline, Dialer, Resolve
+from app.exchanges.timed import Deadline, Dialer, Resolve, TimedAdapter
 
 DEADLINE_SECONDS = 2.0
 MAX_BYTES = 8 * 2**20
@@ -66,7 +66,7 @@ class Http:
             }
         )
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, Adapter(self._dialer))
+            self._session.mount(scheme, TimedAdapter(self._dialer))
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> Response:
         """The answer to a GET. ExchangeError for any other outcome than a whole one with 200."""
@@ -168,10 +168,10 @@ def _retry_after(text: str, date: int | None) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER)
     until = _date(text)
-    if until is None:
+    # Without a Date beside it there is nothing to count a date from.
+    if until is None or date is None:
         return None
-    now = date if date is not None else time.time() * 1000
-    return min(max(0.0, (until - now) / 1000), MAX_RETRY_AFTER)
+    return min(max(0.0, (until - date) / 1000), MAX_RETRY_AFTER)
 
 
 def _date(text: str | None) -> int | None:

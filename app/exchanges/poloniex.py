@@ -84,7 +84,7 @@ def parse_return_ticker(body: bytes) -> tuple[dict[str, _Pair], dict[str, int]]:
 
 
 class Poloniex:
-    """The current API, as a TickerSource."""
+    """The current API, as a TickerAdapter."""
 
     name = "poloniex"
 
@@ -121,7 +121,7 @@ class Poloniex:
 
 
 class PoloniexLegacy:
-    """returnTicker, as a TickerSource."""
+    """returnTicker, as a TickerAdapter."""
 
     name = "poloniex"
 

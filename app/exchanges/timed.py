@@ -113,7 +113,7 @@ class Dialer:
         return timed
 
 
-class Adapter(HTTPAdapter):
+class TimedAdapter(HTTPAdapter):
     """Gives the session's pools connections that the dialer opens."""
 
     def __init__(self, dialer: Dialer) -> None:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 ALL = "*"
 """Stands for every symbol, in spans and in subscriptions."""
 
+ALL_NAME = "all"
+"""What people call it; symbols are written in capitals."""
+
 FOREVER = 2**63 - 1
 """The end of a subscription that has none."""
 

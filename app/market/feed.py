@@ -42,10 +42,8 @@ class FeedFold:
         self.intervals = intervals
         self.shortest, self.longest = intervals[0], intervals[-1]
         self.observation = Observation(pace, self.shortest)
-        self.late = 0
         self._series: dict[str, _Series] = {}
         self._spans: list[Span] = []
-        self._new_spans: list[Span] = []
         self._place = 0
         self._taken = 0
 
@@ -62,15 +60,16 @@ class FeedFold:
             series = self._series.setdefault(part.symbol, _Series())
             self._grow_longer(series, part.open_time, part.bar)
 
-    def apply(self, batch: Batch, subscriptions: Subscriptions) -> None:
-        """Take one batch in. Its ticks count before its clock does: the poll that closes a window
-        is the one that shows the window's last trade (rule 7)."""
+    def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
+        """Take one batch in; returns how many of its ticks were late. They count before its clock
+        does: the poll that closes a window is the one that shows its last trade (rule 7)."""
         self.observation.begin(batch.asked)
+        late = 0
         for tick in batch.ticks:
             if subscriptions.takes(tick.symbol, batch.asked):
-                self._add(tick)
+                late += self._add(tick)
         self.observation.note(batch)
-        self._new_spans += self.observation.take_spans()
+        return late
 
     def take_closing(self, subscriptions: Subscriptions) -> Closing | None:
         """What has closed since the last call, or None where nothing has."""
@@ -78,26 +77,26 @@ class FeedFold:
         if through == self._taken:
             return None
         self._taken = through
-        self._spans += self._new_spans
-        closing = Closing(through, list(self._close(through, subscriptions)), self._new_spans)
-        self._new_spans = []
+        spans = self.observation.take_spans()
+        self._spans += spans
+        closing = Closing(through, list(self._close(through, subscriptions)), spans)
         horizon = window_open(through, self.longest)
         self._spans = [span for span in self._spans if span.end > horizon]
         return closing
 
-    def _add(self, tick: Tick) -> None:
-        """Rule 12: a row that repeats the previous one, or is older, is nothing."""
+    def _add(self, tick: Tick) -> bool:
+        """Whether the tick is late. Rule 12: a row that repeats the previous one, or is older, is
+        nothing; and the first of a life, where its window is over, is only a baseline."""
         series = self._series.get(tick.symbol)
         if series is None:
             series = self._series[tick.symbol] = _Series()
         now = (tick.time, tick.price)
         seen = series.seen
         if seen is not None and (tick.time < seen[0] or now == seen):
-            return
+            return False
         series.seen = now
         if tick.time < self.observation.closed_through:
-            self.late += not tick.first
-            return
+            return not tick.first
         self._place += 1
         window = window_open(tick.time, self.shortest)
         fold = series.folds.get(window)
@@ -105,6 +104,7 @@ class FeedFold:
             series.folds[window] = Fold(tick.time, self._place, tick.price)
         else:
             fold.add(tick.time, self._place, tick.price)
+        return False
 
     def _close(self, through: int, subscriptions: Subscriptions) -> Iterable[Candle]:
         """The candles of every window that ends by `through`, in order of their end."""

@@ -59,8 +59,7 @@ class Observation:
         self._damaged = True
 
     def note(self, batch: Batch) -> None:
-        """Take the batch's clock in; `closed_through` and `frontier` may move on."""
-        self.begin(batch.asked)
+        """Take in the clock of a batch after `begin`; both times may move on."""
         if batch.start:
             self._note_start(batch.asked)
         if batch.outcome == OK:

@@ -79,6 +79,14 @@ def check_symbol(symbol: str) -> None:
         raise Rejected("symbol_malformed")
 
 
+def canonical_symbol(text: str) -> str:
+    """`btc_usdt`, `BTC/USDT` and `BTC-USDT` are BTC_USDT; Rejected if it is no symbol."""
+    # Some letters become ASCII only by upper(), for example the dotless i.
+    symbol = text.upper().replace("/", "_").replace("-", "_") if text.isascii() else ""
+    check_symbol(symbol)
+    return symbol
+
+
 def check_time(time: int, answered: int) -> None:
     """Rejected unless `time` is after the epoch and at most 5 s ahead of the answer."""
     if time <= 0:

@@ -5,6 +5,7 @@ import re
 SECOND = 1_000
 MINUTE = 60 * SECOND
 LONGEST = 10 * MINUTE
+DAY = 86_400 * SECOND
 UNITS = {"s": SECOND, "m": MINUTE}
 
 

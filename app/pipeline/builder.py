@@ -108,13 +108,12 @@ class Builder:
         if self._pending:
             self._store.take_up(self._pending, batch.asked)
             self._refresh(self._clock())
-        self._fold.apply(batch, self._subscriptions)
+        late = self._fold.apply(batch, self._subscriptions)
         self._batches.note(entry.position, batch)
-        if entry.end <= self._replayed:
-            # It was counted before the restart.
-            self._fold.late = 0
-        state.late_ticks, state.applied_time = self._fold.late, batch.answered
-        state.applied = entry.end
+        if entry.end > self._replayed:
+            # The others were counted before the restart.
+            state.late_ticks += late
+        state.applied, state.applied_time = entry.end, batch.answered
 
     def _write(self) -> None:
         """Commit what waits; only then is it forgotten."""

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from app.exchanges.base import Answer, ExchangeError, Refused, TickerSource, Unreachable
+from app.exchanges.base import Answer, ExchangeError, Refused, TickerAdapter, Unreachable
 from app.live.hub import FeedState
 from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch, Tick
 from app.pipeline.changes import Changes
@@ -15,6 +15,7 @@ from app.ticklog import FeedLog
 
 IDLE_MS = 1_000
 MEASURE_MS = 60_000
+MEASURE_AGAIN_MS = 10_000
 BACKOFF_MS = 5_000
 REFUSED_MS = 120_000
 """An exchange that refuses us is left alone for so long at least."""
@@ -33,14 +34,14 @@ class Collector:
 
     def __init__(
         self,
-        source: TickerSource,
+        adapter: TickerAdapter,
         ticklog: FeedLog,
         clock: Callable[[], int],
         state: FeedState,
         poll_ms: int,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._source, self._log, self._clock, self._state = source, ticklog, clock, state
+        self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
         self._poll_ms, self._jitter = poll_ms, jitter
         self._changes = Changes()
         self._offset: int | None = None
@@ -64,7 +65,7 @@ class Collector:
             self._measure(now)
         asked = self._clock()
         try:
-            answer = self._source.quotes()
+            answer = self._adapter.quotes()
         except ExchangeError as error:
             self._failed(asked, error)
         else:
@@ -74,8 +75,10 @@ class Collector:
         """Ask the exchange for its clock; where it has none, the answers' Date header serves."""
         asked = self._clock()
         try:
-            shown = self._source.server_time()
+            shown = self._adapter.server_time()
         except ExchangeError:
+            # Not at every poll: two requests that both hang would hold up the log's clock.
+            self._measure_due = now + MEASURE_AGAIN_MS
             return
         self._measure_due = now + MEASURE_MS
         if shown is not None:
@@ -93,7 +96,7 @@ class Collector:
         ticks, rejected = self._changes.ticks(answer, asked + offset, answered + offset)
         self._append(OK, asked, answered, ticks=ticks, rejected=rejected)
         if self._errors:
-            log.info("%s answers again after %d errors", self._source.name, self._errors)
+            log.info("%s answers again after %d errors", self._adapter.name, self._errors)
         self._errors = 0
         self._due = self._next_on_cadence(answered)
         state = self._state
@@ -162,7 +165,7 @@ class Collector:
             self._said = now
             log.warning(
                 "%s: no answer (%s: %s), %d in a row; it will be asked again",
-                self._source.name,
+                self._adapter.name,
                 error.reason,
                 error,
                 self._errors,

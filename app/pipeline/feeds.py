@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.exchanges.base import TickerSource
+from app.exchanges.base import TickerAdapter
 from app.live.hub import Feed, Hub, LoopState
 from app.market.feed import FeedFold
 from app.market.observation import Pace
+from app.market.windows import DAY
 from app.pipeline.builder import Builder
 from app.pipeline.collector import Collector
 from app.pipeline.loops import Loop, Seldom, Step
@@ -20,7 +21,6 @@ from app.storage.feeds import FeedStore, NotOwner
 from app.ticklog.files import SegmentLog, log_id
 
 PRUNE_SECONDS = 600
-DAY_MS = 86_400_000
 RETRY_SECONDS = (0.2, 0.5, 1.0)
 """Waits after the first, the second and every further error of the database in a row."""
 
@@ -38,24 +38,24 @@ class FeedSettings:
 
 
 class RunningFeed:
-    """Starts with `start`, ends with `stop` and then `loops` joined."""
+    """Ends with its collector stopped, then its builder, then `close`."""
 
     def __init__(
         self,
         feed: Feed,
         engine: Engine,
         hub: Hub,
-        make_source: Callable[[], TickerSource],
+        make_adapter: Callable[[], TickerAdapter],
         settings: FeedSettings,
     ) -> None:
         self.feed, self.disowned = feed, False
-        self._hub, self._settings, self._make_source = hub, settings, make_source
+        self._hub, self._settings, self._make_adapter = hub, settings, make_adapter
         self._state = hub.feed(feed)
         self._store = FeedStore(engine, *feed)
         folder = settings.folder
         self._log = SegmentLog(folder / ".".join(feed), log_id(folder))
         self._begin: int | None = self._log.end
-        self._source: TickerSource | None = None
+        self._adapter: TickerAdapter | None = None
         self._errors = 0
         self._say, self._prune_due = Seldom(), Seldom(PRUNE_SECONDS)
         self.collector = self._loop("collector", self._make_collector)
@@ -68,15 +68,16 @@ class RunningFeed:
             self._hub.loops[loop.name] = loop.state
             loop.start()
 
-    def stop_collecting(self) -> None:
-        """Stop intake; the builder can still finish what is in the log."""
-        self.collector.stop()
+    @property
+    def alive(self) -> bool:
+        """Whether both loops are."""
+        return self.collector.is_alive() and self.builder.is_alive()
 
     def close(self) -> None:
         """Once both loops have ended."""
         self._log.close()
-        if self._source is not None:
-            self._source.close()
+        if self._adapter is not None:
+            self._adapter.close()
         for loop in (self.collector, self.builder):
             self._hub.loops.pop(loop.name, None)
 
@@ -84,13 +85,13 @@ class RunningFeed:
         return Loop(f"{role} {'/'.join(self.feed)}", make, LoopState(time.monotonic()))
 
     def _make_collector(self) -> Step:
-        # A new source: the old one would leave out what it has already told.
-        if self._source is not None:
-            self._source.close()
-        self._source = self._make_source()
+        # A new adapter: the old one would leave out what it has already told.
+        if self._adapter is not None:
+            self._adapter.close()
+        self._adapter = self._make_adapter()
         clock = self._hub.clock
         pace = self._settings.pace
-        collector = Collector(self._source, self._log, clock, self._state, pace.poll)
+        collector = Collector(self._adapter, self._log, clock, self._state, pace.poll)
 
         def step() -> float:
             before = self._log.end
@@ -134,5 +135,5 @@ class RunningFeed:
 
     def _prune(self, resume: int) -> None:
         if self._prune_due.now():
-            kept = self._settings.ticks_keep_days * DAY_MS
+            kept = self._settings.ticks_keep_days * DAY
             self._log.prune(resume, self._hub.clock() - kept)

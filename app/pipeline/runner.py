@@ -8,17 +8,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from app.exchanges.base import TickerSource
+from app.exchanges.base import TickerAdapter
 from app.live.hub import Feed, Hub, LoopState
-from app.market.coverage import FOREVER
-from app.market.windows import window_open
+from app.market.windows import DAY, window_open
 from app.pipeline.feeds import FeedSettings, RunningFeed
 from app.pipeline.loops import Loop, Seldom, join_all
 from app.pipeline.ownership import Ownership
 from app.storage import subscriptions
 from app.storage.database import StoreError
 from app.storage.locks import FileLock, database_lock
-from app.storage.retention import DAY_MS, prune_candles
+from app.storage.retention import prune_candles
 
 STOP_SECONDS = 8.0
 RETENTION_SECONDS = 3600.0
@@ -35,7 +34,7 @@ class RunnerSettings:
     source: str
     seeds: tuple[tuple[str, str], ...]
     candles_keep_days: int
-    make_source: Callable[[str], TickerSource]
+    make_adapter: Callable[[str], TickerAdapter]
 
 
 class Runner:
@@ -88,10 +87,12 @@ class Runner:
     def _manage(self) -> None:
         self._seed()
         wanted = self._wanted()
+        # A feed with a loop that has died is stopped here and started again below.
+        dead = {feed for feed, running in self._feeds.items() if not running.alive}
+        gone = (self._feeds.keys() - wanted) | dead
+        self._stop_feeds(gone, time.monotonic() + STOP_SECONDS)
         for feed in wanted - self._feeds.keys():
             self._start_feed(feed)
-        gone = self._feeds.keys() - wanted
-        self._stop_feeds(gone, time.monotonic() + STOP_SECONDS)
         self._keep_retention()
 
     def _seed(self) -> None:
@@ -106,14 +107,17 @@ class Runner:
     def _wanted(self) -> set[Feed]:
         """Feeds with a running subscription, or a stopped one whose last windows are open."""
         wanted = set()
-        longest = self._settings.feed.intervals[-1]
         for row in subscriptions.all_of(self._engine):
             feed = row.exchange, row.source
-            through = self._hub.feed(feed).closed_through or 0
-            last_end = window_open(row.until, longest) + longest
-            if row.until == FOREVER or (feed in self._feeds and through < last_end):
+            if row.active or (feed in self._feeds and self._open(feed, row.until)):
                 wanted.add(feed)
         return wanted
+
+    def _open(self, feed: Feed, until: int) -> bool:
+        """Whether a window in which the feed was still built is undecided."""
+        longest = self._settings.feed.intervals[-1]
+        through = self._hub.feed(feed).closed_through or 0
+        return through < window_open(until, longest) + longest
 
     def _start_feed(self, feed: Feed) -> None:
         exchange, source = feed
@@ -121,7 +125,7 @@ class Runner:
             feed,
             self._engine,
             self._hub,
-            lambda: self._settings.make_source(exchange),
+            lambda: self._settings.make_adapter(exchange),
             self._settings.feed,
         )
         self._feeds[feed] = running
@@ -146,6 +150,6 @@ class Runner:
     def _keep_retention(self) -> None:
         days = self._settings.candles_keep_days
         if days and time.monotonic() - self._swept >= RETENTION_SECONDS:
-            before = self._hub.clock() - days * DAY_MS
+            before = self._hub.clock() - days * DAY
             if not prune_candles(self._engine, before):
                 self._swept = time.monotonic()

@@ -46,7 +46,7 @@ def database_url(text: str) -> URL:
 def engine_options(
     url: URL, connections: int, answer_seconds: int = ANSWER_SECONDS
 ) -> dict[str, Any]:
-    """Engine options under which nothing waits for ever: PyMySQL hangs on a frozen server unless
+    """Engine options under which nothing waits forever: PyMySQL hangs on a frozen server unless
     connecting, reading and writing all have a deadline."""
     options: dict[str, Any] = {"pool_size": connections, "max_overflow": 4, "pool_timeout": 2}
     if url.get_backend_name() == "mysql":

@@ -2,10 +2,9 @@
 
 from sqlalchemy import Engine, delete, func, select
 
+from app.market.windows import DAY
 from app.storage.database import reading, writing
 from app.storage.tables import candle_revisions, candles, unobserved
-
-DAY_MS = 86_400_000
 
 
 def prune_candles(engine: Engine, before: int) -> int:
@@ -23,7 +22,7 @@ def prune_candles(engine: Engine, before: int) -> int:
                 result = connection.execute(
                     delete(table).where(
                         table.c.interval_ms == interval,
-                        table.c.open_time < min(before, first + DAY_MS),
+                        table.c.open_time < min(before, first + DAY),
                     )
                 )
                 deleted += result.rowcount

@@ -22,7 +22,7 @@ def schema_state(engine: Engine) -> str:
     if stored is None:
         return MISSING
     head, known = _revisions(MIGRATIONS)
-    if head is None or stored == head:
+    if stored == head:
         return OK
     return OUTDATED if stored in known else NEWER
 
@@ -36,10 +36,7 @@ def _stored(engine: Engine) -> str | None:
 
 @cache
 def _revisions(folder: Path) -> tuple[str | None, frozenset[str]]:
-    """The newest migration and the names of all. None where the code came without them: then
-    there is nothing to compare with."""
-    if not (folder / "env.py").is_file():
-        return None, frozenset()
+    """The newest migration, and the names of all."""
     scripts = ScriptDirectory(str(folder))
     return scripts.get_current_head(), frozenset(
         script.revision for script in scripts.walk_revisions()

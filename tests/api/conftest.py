@@ -1,5 +1,6 @@
 """The web side without its pipeline: a clock that stands still and an exchange that only lists."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -70,9 +71,10 @@ def make_app(tmp_path, exchange):
             environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
         app = create_app(load({"DATA_DIR": str(tmp_path), **environment}))
         made.append(app)
-        hub = app.extensions["candlekeep"].hub
-        hub.clock = lambda: NOW
-        app.extensions["candlekeep.listings"] = Listings(lambda _: exchange, hub.monotonic)
+        services = app.extensions["candlekeep"]
+        services.hub.clock = lambda: NOW
+        listings = Listings(lambda _: exchange, services.hub.monotonic)
+        app.extensions["candlekeep"] = replace(services, listings=listings)
         if tables:
             with app.app_context():
                 db.create_all()

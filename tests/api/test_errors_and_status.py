@@ -138,13 +138,6 @@ def test_tables_of_an_older_version_are_not_ready(client, shared, monkeypatch):
     assert "run `flask db upgrade`" in answer.json["detail"]
 
 
-def test_code_without_its_migrations_cannot_compare(shared, tmp_path, monkeypatch):
-    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path)
-    assert schema.schema_state(shared.engine) == "missing"
-    stamp(shared, "anything")
-    assert schema.schema_state(shared.engine) == "ok"
-
-
 def test_status_tells_what_goes_on(client, shared, store, migrated, make_candle):
     client.post("/candlesticks", json={"symbols": ["BTC_USDT"]})
     client.delete("/candlesticks?symbol=BTC_USDT")

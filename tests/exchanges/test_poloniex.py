@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exchanges import ticker_source
+from app.exchanges import ticker_adapter
 from app.exchanges.base import ExchangeError, Market, Quote, Unavailable
 from app.exchanges.decode import ChangedRows
 from app.exchanges.http import Response
@@ -211,11 +211,11 @@ def test_the_exchanges_clock_is_read_from_timestamp():
 def test_the_form_is_a_matter_of_configuration():
     settings = {"POLONIEX_URL": "http://a", "POLONIEX_LEGACY_URL": "http://b"}
     for form, kind in (("current", Poloniex), ("legacy", PoloniexLegacy)):
-        source = ticker_source("poloniex", settings={**settings, "POLONIEX_API": form})
+        source = ticker_adapter("poloniex", settings={**settings, "POLONIEX_API": form})
         assert isinstance(source, kind) and source.name == "poloniex"
         source.close()
     with pytest.raises(ValueError, match="unknown exchange"):
-        ticker_source("nowhere", settings=settings)
+        ticker_adapter("nowhere", settings=settings)
 
 
 def recorded(name):

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -60,19 +59,16 @@ def test_a_lock_whose_session_the_server_ended_is_taken_anew(engine):
     lock.release()
 
 
-def test_migrations_run_one_at_a_time(engine):
-    inside, most = 0, 0
-    counting = threading.Lock()
+def test_a_second_migration_waits_for_the_first(engine):
+    entered = threading.Event()
 
-    def migrate(_):
-        nonlocal inside, most
+    def second():
         with migration_lock(engine):
-            with counting:
-                inside += 1
-                most = max(most, inside)
-            with counting:
-                inside -= 1
+            entered.set()
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(migrate, range(8)))
-    assert most == 1
+    thread = threading.Thread(target=second, daemon=True)
+    with migration_lock(engine):
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(5)
+    thread.join(5)

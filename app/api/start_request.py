@@ -10,21 +10,20 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api.listings import Listings
 from app.api.parameters import (
-    EVERY_SYMBOL,
     canonical_symbol,
     check_names,
     known_exchange,
     known_source,
 )
 from app.api.problems import Problem, nearest
-from app.market.coverage import ALL
+from app.market.coverage import ALL, ALL_NAME
 
 MAX_SYMBOLS = 2_000
 FIELDS = ("exchange", "symbols", "source")
 SHOWN = 10
 
 
-class Order(msgspec.Struct, frozen=True):
+class StartRequest(msgspec.Struct, frozen=True):
     """Symbols (or ALL) of one feed. symbols: None for those of the configuration."""
 
     exchange: str
@@ -32,14 +31,13 @@ class Order(msgspec.Struct, frozen=True):
     symbols: tuple[str, ...] | None
 
 
-def read_order(request: Request, exchange: str, source: str) -> Order:
-    """The order in the body; an empty body is one without wishes. `exchange` and `source` are the
-    defaults."""
+def read_start_request(request: Request, exchange: str, source: str) -> StartRequest:
+    """What the body asks for; an empty one leaves all to the defaults, `exchange` and `source`."""
     if request.args:
         detail = "POST takes no parameters in the address: put them into a JSON body."
         raise Problem(400, detail, parameter=next(iter(request.args))[:40])
     given = _fields(request)
-    return Order(
+    return StartRequest(
         known_exchange(_value(given, "exchange", str, exchange)),
         known_source(_value(given, "source", str, source)),
         _symbols(_value(given, "symbols", list[str] | str | None, None)),
@@ -78,7 +76,7 @@ def _value(given: dict[str, msgspec.Raw], name: str, kind: Any, default: Any) ->
     try:
         return msgspec.json.decode(given[name], type=kind)
     except (msgspec.DecodeError, RecursionError):
-        allowed = f'a list of symbols, one symbol or "{EVERY_SYMBOL}"'
+        allowed = f'a list of symbols, one symbol or "{ALL_NAME}"'
         raise Problem(
             400,
             f"{name} has the wrong type.",
@@ -98,11 +96,11 @@ def _symbols(given: list[str] | str | None) -> tuple[str, ...] | None:
 
 
 def configured(symbols: Iterable[tuple[str, str]], exchange: str) -> tuple[str, ...]:
-    """The configuration's symbols of `exchange`, for an order that names none."""
+    """The configuration's symbols of `exchange`, for a request that names none."""
     found = tuple(dict.fromkeys(symbol for where, symbol in symbols if where == exchange))
     if not found:
         detail = f"No symbols are configured for {exchange}: name some, or all."
-        allowed = f'a list of symbols, or "{EVERY_SYMBOL}"'
+        allowed = f'a list of symbols, or "{ALL_NAME}"'
         raise Problem(422, detail, parameter="symbols", allowed=allowed)
     return found
 
