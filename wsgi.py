@@ -25,7 +25,7 @@ bind = f"{_config.host}:{_config.port}"
 workers = 1
 worker_class = "gthread"
 threads = WEB_THREADS
-graceful_timeout = 10
+graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
 
@@ -34,10 +34,10 @@ def make_runner(flask_app: Flask) -> Runner:
     """The pipeline of `flask_app`, not started."""
     services: Services = flask_app.extensions["candlekeep"]
     config = services.config
-    pace = Pace(config.poll_ms, config.grace_ms, int(DEADLINE_SECONDS * 1000))
+    pace = Pace(config.grace_ms, int(DEADLINE_SECONDS * 1000))
     ticks = config.data_dir / "ticks"
     settings = RunnerSettings(
-        FeedSettings(ticks, config.intervals, pace, config.ticks_keep_days),
+        FeedSettings(ticks, config.intervals, config.poll_ms, pace, config.ticks_keep_days),
         config.source,
         config.symbols,
         config.candles_keep_days,
@@ -51,10 +51,16 @@ def post_worker_init(worker: Any) -> None:
     logging.basicConfig(
         level=_config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+
     # Ctrl-C reaches the worker twice, from the terminal and through the master, and would cut the
-    # second time into what the first has begun. Every signal to end is the same gentle one.
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, worker.handle_exit)
+    # second time into what the first has begun. Every signal to end is the same gentle one, and
+    # the pipeline does not wait for clients that take their time with a request.
+    def end(number: int, frame: Any) -> None:
+        worker.runner.stop_soon()
+        worker.handle_exit(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, end)
     worker.runner = make_runner(app)
     worker.runner.start()
 

@@ -64,7 +64,7 @@ def _closings(name: str, engine: Engine, folder: Path) -> list[Row]:
     ticklog = SegmentLog(folder, "bench")
     subscriptions.start(engine, "poloniex", "ticker", [ALL], START)
     clock = [START]
-    fold = FeedFold((MINUTE,), Pace(1_000, 2_000, 2_000))
+    fold = FeedFold((MINUTE,), Pace(2_000, 2_000))
     store = FeedStore(engine, "poloniex", "ticker")
     builder = Builder(fold, ticklog, store, FeedState(), lambda: clock[0])
     builder.load()

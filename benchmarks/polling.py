@@ -55,7 +55,7 @@ class _Path:
 
     def __init__(self) -> None:
         self.raw, self.changes = ChangedRows(), Changes()
-        self.fold = FeedFold((60_000, 300_000, 600_000), Pace(1_000, 2_000, 2_000))
+        self.fold = FeedFold((60_000, 300_000, 600_000), Pace(2_000, 2_000))
         self.watched = Subscriptions([(ALL, 0, FOREVER)])
         self.asked = START
 

@@ -14,6 +14,7 @@ FOREVER = 2**63 - 1
 """The end of a subscription that has none."""
 
 STARTED, RESTART, NOT_SUBSCRIBED = "started", "restart", "not_subscribed"
+CLOCK_STEP = "clock_step"
 
 Period = tuple[int, int]
 """A subscription's `[since, until)`, in ms."""

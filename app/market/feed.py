@@ -22,6 +22,7 @@ class Closing:
     closed_through: int
     candles: list[Candle]
     spans: list[Span]
+    shortest: int
 
 
 class _Series:
@@ -48,25 +49,40 @@ class FeedFold:
         self._taken = 0
 
     def resume(
-        self, closed_through: int, parts: Iterable[Candle] = (), spans: Iterable[Span] = ()
+        self,
+        closed_through: int,
+        parts: Iterable[Candle] | None = (),
+        spans: Iterable[Span] = (),
     ) -> None:
         """Go on from a stored position: `parts` are the stored candles of the shortest interval in
-        the windows that are still open for longer ones, `spans` those that touch them."""
+        the windows that are still open for longer ones, `spans` those that touch them. parts: None
+        where another interval was the shortest: then what those windows held is not known."""
         self._spans = list(spans)
         frontier = max((span.end for span in self._spans), default=closed_through)
         self.observation.resume(closed_through, frontier)
         self._taken = self.observation.closed_through
+        if parts is None:
+            self.observation.forget(window_open(closed_through, self.longest))
+            parts = ()
         for part in sorted(parts, key=lambda candle: candle.open_time):
             series = self._series.setdefault(part.symbol, _Series())
+            # Parts reach back to the longest window; shorter ones in it are over and stored.
+            self._full(series, part.open_time)
             self._grow_longer(series, part.open_time, part.bar)
+        for series in self._series.values():
+            self._full(series, closed_through)
 
     def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
         """Take one batch in; returns how many of its ticks were late. They count before its clock
         does: the poll that closes a window is the one that shows its last trade (rule 7)."""
-        self.observation.begin(batch.asked)
+        if batch.offset is None:
+            self.observation.unmeasured(batch)
+            return 0
+        if self.observation.begin(batch.asked):
+            self._taken = self.observation.closed_through
         late = 0
         for tick in batch.ticks:
-            if subscriptions.takes(tick.symbol, batch.asked):
+            if subscriptions.takes(tick.symbol, batch.asked, tick.time):
                 late += self._add(tick)
         self.observation.note(batch)
         return late
@@ -79,7 +95,7 @@ class FeedFold:
         self._taken = through
         spans = self.observation.take_spans()
         self._spans += spans
-        closing = Closing(through, list(self._close(through, subscriptions)), spans)
+        closing = Closing(through, list(self._close(through, subscriptions)), spans, self.shortest)
         horizon = window_open(through, self.longest)
         self._spans = [span for span in self._spans if span.end > horizon]
         return closing

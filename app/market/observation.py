@@ -5,28 +5,31 @@ Knows neither prices nor symbols.
 
 from dataclasses import dataclass
 
-from app.market.coverage import ALL, RESTART, Span
+from app.market.coverage import ALL, CLOCK_STEP, RESTART, Span
 from app.market.ticks import IDLE, OK, OUTAGE, Batch
 from app.market.windows import SECOND, window_open
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a feed is polled, in ms. `poll`: the cadence; `deadline`: of one request."""
+    """How long a feed waits, in ms: `grace` as configured, `deadline` of one request."""
 
-    poll: int
     grace: int
     deadline: int
 
-    @property
-    def sight(self) -> int:
-        """Successful polls asked at most this far apart observe the time between them."""
-        return max(self.poll * 5 // 2, SECOND)
-
-    @property
-    def patience(self) -> int:
+    def patience(self, poll: int) -> int:
         """A window that no successful poll has closed by then closes with what it has."""
-        return self.grace + self.poll * 5 // 2 + self.deadline
+        return self.grace + _polls(poll) + self.deadline
+
+
+def sight(poll: int) -> int:
+    """Successful polls asked at most this far apart observe the time between them."""
+    return max(_polls(poll), SECOND)
+
+
+def _polls(poll: int) -> int:
+    """Two and a half of them."""
+    return poll * 5 // 2
 
 
 class Observation:
@@ -37,22 +40,31 @@ class Observation:
         self.pace, self.shortest = pace, shortest
         self.closed_through = self.frontier = 0
         self._known = False
-        self._success: int | None = None
+        self._success: Batch | None = None
         self._trouble: str | None = None
         self._answered = 0
+        self._offset: int | None = None
         self._damaged = False
         self._spans: list[Span] = []
 
     def resume(self, closed_through: int, frontier: int) -> None:
         """Go on from a stored position; what follows `frontier` waits to be observed."""
-        self.closed_through = window_open(closed_through, self.shortest)
-        self.frontier = max(frontier, self.closed_through)
+        self.closed_through = closed_through
+        self.frontier = max(frontier, closed_through)
         self._known = True
 
-    def begin(self, asked: int) -> None:
-        """Without a stored position, time begins with the first batch."""
-        if not self._known:
-            self.resume(asked, asked)
+    def forget(self, start: int) -> None:
+        """What was seen from `start` to `closed_through` cannot be put together again."""
+        if start < self.closed_through:
+            self._spans.append(Span(ALL, start, self.closed_through, RESTART))
+
+    def begin(self, asked: int) -> bool:
+        """Without a stored position, time begins with the first batch; whether it did now."""
+        if self._known:
+            return False
+        start = window_open(asked, self.shortest)
+        self.resume(start, asked)
+        return True
 
     def damaged(self) -> None:
         """Part of the log could not be read: whatever it held was not observed."""
@@ -60,36 +72,53 @@ class Observation:
 
     def note(self, batch: Batch) -> None:
         """Take in the clock of a batch after `begin`; both times may move on."""
+        self._note_offset(batch)
         if batch.start:
-            self._note_start(batch.asked)
+            self._note_start(batch)
         if batch.outcome == OK:
-            self._note_success(batch.asked)
+            self._note_success(batch)
         elif batch.outcome != IDLE:
             self._trouble = batch.outcome
         self._answered = batch.answered
-        self._give_up(batch.answered - self.pace.patience)
+        self._give_up(batch.answered - self.pace.patience(batch.poll))
+
+    def unmeasured(self, batch: Batch) -> None:
+        """A batch from before the exchange's clock was seen: it has trouble to tell, but no time.
+        A window must not close by a host's clock that may be hours off."""
+        if batch.outcome not in (OK, IDLE):
+            self._trouble = batch.outcome
 
     def take_spans(self) -> list[Span]:
         """The spans found since the last call."""
         spans, self._spans = self._spans, []
         return spans
 
-    def _note_start(self, asked: int) -> None:
-        if self._blind(asked):
+    def _note_offset(self, batch: Batch) -> None:
+        offset = batch.offset or 0
+        if self._offset is not None and abs(offset - self._offset) > 2 * batch.poll:
+            self._trouble, self._damaged = CLOCK_STEP, True
+        self._offset = offset
+
+    def _note_start(self, batch: Batch) -> None:
+        if self._blind(batch):
             if self._trouble:
                 self._miss(self._answered, self._trouble)
-            self._miss(asked, RESTART)
+            self._miss(batch.asked, RESTART)
 
-    def _note_success(self, asked: int) -> None:
-        if self._blind(asked):
-            self._miss(asked, self._trouble or OUTAGE)
-        self.frontier = max(self.frontier, asked)
-        self._success, self._trouble, self._damaged = asked, None, False
-        self._close(asked)
+    def _note_success(self, batch: Batch) -> None:
+        if self._blind(batch):
+            self._miss(batch.asked, self._trouble or OUTAGE)
+        self.frontier = max(self.frontier, batch.asked)
+        self._success, self._trouble, self._damaged = batch, None, False
+        self._close(batch.asked)
 
-    def _blind(self, asked: int) -> bool:
-        """Whether the time since the last success went unseen."""
-        return self._damaged or self._success is None or asked - self._success > self.pace.sight
+    def _blind(self, batch: Batch) -> bool:
+        """Whether the time since the last success went unseen. After a change of the cadence the
+        slower one counts."""
+        last = self._success
+        if self._damaged or batch.blind or last is None:
+            return True
+        return batch.asked - last.asked > sight(max(last.poll, batch.poll))
 
     def _give_up(self, until: int) -> None:
         """Close, unobserved, the windows for which no answer came in time."""

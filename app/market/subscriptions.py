@@ -19,9 +19,10 @@ class Subscriptions:
         """Every period that covers `symbol`, its own and those of `ALL`."""
         return (*self._periods.get(symbol, ()), *self._everyone)
 
-    def takes(self, symbol: str, asked: int) -> bool:
-        """Whether a batch asked at `asked` (ms) counts for `symbol`."""
+    def takes(self, symbol: str, asked: int, time: int) -> bool:
+        """Whether a tick of `time` in a batch asked at `asked` counts for `symbol` (ms). The poll
+        after a stop still shows the last trade before it."""
         own = self._periods.get(symbol)
         if own is None and not self._everyone:
             return False
-        return any(since <= asked < until for since, until in self.periods(symbol))
+        return any(since <= asked and time < until for since, until in self.periods(symbol))

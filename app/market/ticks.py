@@ -38,15 +38,19 @@ class Batch:
 
     outcome: `ok`; `idle` (nothing was asked, the clock went on); `exchange_down` or `outage`
     (the exchange's side failed, or ours), then `error` is the reason code of the adapter.
-    start: the first batch of a collector's life.
+    offset: None as long as the exchange's clock has not been seen; the times are the host's then,
+    and decide nothing. poll: the cadence, ms. start: the first batch of a collector's life.
+    blind: its rows do not tell what happened since the batch before.
     """
 
     asked: int
     answered: int
     outcome: str
-    offset: int = 0
+    offset: int | None = 0
+    poll: int = 1_000
     error: str = ""
     start: bool = False
+    blind: bool = False
     ticks: list[Tick] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
 

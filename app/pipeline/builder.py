@@ -55,14 +55,16 @@ class Builder:
         """Take the feed over and restore what the stored position left open. A feed without a
         usable position begins at log position `begin`, or else at the log's end."""
         end = self._log.end if begin is None else begin
-        position = self._store.take_over(self._log.log_id, end)
+        shortest = self._fold.shortest
+        position = self._store.take_over(self._log.log_id, end, shortest)
         self._epoch = position.epoch
         self._position, self._replayed = position.resume, position.applied
         self.resume = position.resume
         through = position.closed_through
         if through:
             horizon = window_open(through, self._fold.longest)
-            parts = self._store.parts(self._fold.shortest, horizon, through)
+            known = position.shortest_ms == shortest
+            parts = self._store.parts(shortest, horizon, through) if known else None
             self._fold.resume(through, parts, self._store.spans(horizon))
             self._state.closed_through = through
 
@@ -105,7 +107,7 @@ class Builder:
             self._fold.observation.damaged()
             state.unreadable += 1
             return
-        if self._pending:
+        if self._pending and batch.offset is not None and entry.end > self._replayed:
             self._store.take_up(self._pending, batch.asked)
             self._refresh(self._clock())
         late = self._fold.apply(batch, self._subscriptions)

@@ -16,6 +16,7 @@ from app.ticklog import FeedLog
 IDLE_MS = 1_000
 MEASURE_MS = 60_000
 MEASURE_AGAIN_MS = 10_000
+LEAP_MS = 2_000
 BACKOFF_MS = 5_000
 REFUSED_MS = 120_000
 """An exchange that refuses us is left alone for so long at least."""
@@ -45,10 +46,11 @@ class Collector:
         self._poll_ms, self._jitter = poll_ms, jitter
         self._changes = Changes()
         self._offset: int | None = None
+        self._doubted: int | None = None
         self._measured = False
         self._due = self._measure_due = self._logged = self._said = 0
         self._errors = 0
-        self._start = True
+        self._start = self._first = True
 
     def step(self, now: int) -> int:
         """Poll if it is time to, else keep the log's clock going. Returns when the next step is
@@ -56,12 +58,12 @@ class Collector:
         if now >= self._due:
             self._poll(now)
         elif now - self._logged >= IDLE_MS:
-            self._append(IDLE, now, now)
+            self._append(IDLE, now, now, offset=self._offset)
         return min(self._due, self._logged + IDLE_MS)
 
     def _poll(self, now: int) -> None:
         self._due = self._due or now
-        if now >= self._measure_due and (not self._errors or not self._measured):
+        if now >= self._measure_due and not self._measured:
             self._measure(now)
         asked = self._clock()
         try:
@@ -70,31 +72,51 @@ class Collector:
             self._failed(asked, error)
         else:
             self._succeeded(asked, self._clock(), answer)
+            if now >= self._measure_due:
+                # After the poll: if it hangs, polls are still close enough together.
+                self._measure(now)
 
     def _measure(self, now: int) -> None:
         """Ask the exchange for its clock; where it has none, the answers' Date header serves."""
         asked = self._clock()
+        # Not at every poll: two requests that both hang would hold up the log's clock.
+        self._measure_due = now + MEASURE_AGAIN_MS
         try:
             shown = self._adapter.server_time()
         except ExchangeError:
-            # Not at every poll: two requests that both hang would hold up the log's clock.
-            self._measure_due = now + MEASURE_AGAIN_MS
             return
-        self._measure_due = now + MEASURE_MS
-        if shown is not None:
+        if shown is None:
+            self._measure_due = now + MEASURE_MS
+        elif self._settle(shown, asked):
             self._measured = True
-            self._settle(shown, asked)
+            self._measure_due = now + MEASURE_MS
+        else:
+            self._measure_due = now
 
-    def _settle(self, shown: tuple[int, int], asked: int) -> None:
-        self._offset = settle_offset(self._offset, shown, asked, self._clock())
-        self._state.offset = self._offset
+    def _settle(self, shown: tuple[int, int], asked: int) -> bool:
+        """Take the measure over; a leap only when the next measure says the same, for one wrong
+        answer would decide windows that nobody can open again."""
+        offset = settle_offset(self._offset, shown, asked, self._clock())
+        known, doubted = self._offset, self._doubted
+        leaps = known is not None and abs(offset - known) > LEAP_MS
+        self._doubted = offset if leaps else None
+        if leaps and (doubted is None or abs(offset - doubted) > LEAP_MS):
+            return False
+        self._offset = self._state.offset = offset
+        self._doubted = None
+        return True
 
     def _succeeded(self, asked: int, answered: int, answer: Answer) -> None:
         if answer.clock is not None and not self._measured:
             self._settle(answer.clock, asked)
         offset = self._offset or 0
         ticks, rejected = self._changes.ticks(answer, asked + offset, answered + offset)
-        self._append(OK, asked, answered, ticks=ticks, rejected=rejected)
+        # Without times, the first prices say nothing of what was traded before them.
+        blind = self._first and any(quote.time == 0 for quote in answer.quotes)
+        self._append(
+            OK, asked, answered, offset=offset, ticks=ticks, rejected=rejected, blind=blind
+        )
+        self._first = False
         if self._errors:
             log.info("%s answers again after %d errors", self._adapter.name, self._errors)
         self._errors = 0
@@ -107,7 +129,7 @@ class Collector:
     def _failed(self, asked: int, error: ExchangeError) -> None:
         answered = self._clock()
         outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
-        self._append(outcome, asked, answered, error=error.reason)
+        self._append(outcome, asked, answered, offset=self._offset, error=error.reason)
         self._errors += 1
         self._due = self._next_after_error(answered, error)
         state = self._state
@@ -123,24 +145,29 @@ class Collector:
         asked: int,
         answered: int,
         *,
+        offset: int | None,
         error: str = "",
+        blind: bool = False,
         ticks: list[Tick] | None = None,
         rejected: Counter[str] | None = None,
     ) -> None:
-        offset = self._offset or 0
         batch = Batch(
-            asked + offset,
-            answered + offset,
+            asked + (offset or 0),
+            answered + (offset or 0),
             outcome,
             offset,
+            self._poll_ms,
             error,
             self._start,
+            blind,
             ticks or [],
             dict(rejected or {}),
         )
         self._state.log_end = self._log.append(batch)
         self._state.last_poll = batch.asked
-        self._start, self._logged = False, answered
+        # A batch without the exchange's clock decides nothing, so it does not count as the first.
+        self._start = self._start and offset is None
+        self._logged = answered
 
     def _next_on_cadence(self, now: int) -> int:
         """What was missed meanwhile is skipped, never made up in a burst."""

@@ -33,6 +33,7 @@ class FeedSettings:
 
     folder: Path
     intervals: tuple[int, ...]
+    poll: int
     pace: Pace
     ticks_keep_days: int
 
@@ -90,8 +91,8 @@ class RunningFeed:
             self._adapter.close()
         self._adapter = self._make_adapter()
         clock = self._hub.clock
-        pace = self._settings.pace
-        collector = Collector(self._adapter, self._log, clock, self._state, pace.poll)
+        poll = self._settings.poll
+        collector = Collector(self._adapter, self._log, clock, self._state, poll)
 
         def step() -> float:
             before = self._log.end

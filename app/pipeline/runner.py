@@ -2,6 +2,7 @@
 subscriptions ask for. One per process; whoever serves starts it, see `wsgi`."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from app.pipeline.feeds import FeedSettings, RunningFeed
 from app.pipeline.loops import Loop, Seldom, join_all
 from app.pipeline.ownership import Ownership
 from app.storage import subscriptions
+from app.storage.candles import feed_positions_of_all
 from app.storage.database import StoreError
 from app.storage.locks import FileLock, database_lock
 from app.storage.retention import prune_candles
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 7.0
 RETENTION_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class Runner:
         data_dir = settings.feed.folder.parent
         self._ownership = Ownership(FileLock(data_dir / "owner"), database_lock(engine))
         self._feeds: dict[Feed, RunningFeed] = {}
+        self._stopping: threading.Thread | None = None
         self._seeded = False
         self._swept = float("-inf")
         self._say = Seldom()
@@ -56,17 +59,26 @@ class Runner:
         self._hub.loops["owner"] = self._owner.state
         self._owner.start()
 
-    def stop(self, seconds: float = STOP_SECONDS) -> bool:
-        """Stop intake, let the builders finish what is in the log, let go of the locks. False if
-        something was still busy after `seconds`."""
-        deadline = time.monotonic() + seconds
+    def stop_soon(self) -> None:
+        """Begin to stop, in a thread of its own; `stop` then waits for it. For signal handlers."""
+        if self._stopping is None:
+            self._stopping = threading.Thread(target=self._stop, name="stopping", daemon=True)
+            self._stopping.start()
+
+    def stop(self) -> None:
+        """Stop intake, let the builders finish what is in the log, let go of the locks."""
+        self.stop_soon()
+        assert self._stopping is not None
+        self._stopping.join(STOP_SECONDS + 1)
+
+    def _stop(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
         self._owner.stop()
         late = join_all([self._owner], deadline) + self._stop_feeds(list(self._feeds), deadline)
         self._ownership.lose()
         self._hub.role = "stopped"
         for name in late:
             log.error("%s did not end in time", name)
-        return not late
 
     def _step(self) -> float:
         if any(feed.disowned for feed in self._feeds.values()):
@@ -107,17 +119,15 @@ class Runner:
     def _wanted(self) -> set[Feed]:
         """Feeds with a running subscription, or a stopped one whose last windows are open."""
         wanted = set()
+        positions, _ = feed_positions_of_all(self._engine)
+        through = {(one.exchange, one.source): one.position.closed_through for one in positions}
+        longest = self._settings.feed.intervals[-1]
         for row in subscriptions.all_of(self._engine):
             feed = row.exchange, row.source
-            if row.active or (feed in self._feeds and self._open(feed, row.until)):
+            last_end = window_open(row.until, longest) + longest
+            if row.active or 0 < through.get(feed, 0) < last_end:
                 wanted.add(feed)
         return wanted
-
-    def _open(self, feed: Feed, until: int) -> bool:
-        """Whether a window in which the feed was still built is undecided."""
-        longest = self._settings.feed.intervals[-1]
-        through = self._hub.feed(feed).closed_through or 0
-        return through < window_open(until, longest) + longest
 
     def _start_feed(self, feed: Feed) -> None:
         exchange, source = feed
@@ -150,6 +160,10 @@ class Runner:
     def _keep_retention(self) -> None:
         days = self._settings.candles_keep_days
         if days and time.monotonic() - self._swept >= RETENTION_SECONDS:
-            before = self._hub.clock() - days * DAY
+            # The newest candle's time too: a host's clock that is years ahead must delete nothing.
+            newest = max(
+                (state.closed_through or 0 for state in self._hub.feeds.values()), default=0
+            )
+            before = min(self._hub.clock(), newest) - days * DAY
             if not prune_candles(self._engine, before):
                 self._swept = time.monotonic()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
 from app.market.coverage import Span
@@ -26,7 +26,8 @@ class NotOwner(StoreError):
 
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
-    closed yet; sequence: of the last row written; epoch: grows with every change of owner."""
+    closed yet; sequence: of the last row written; epoch: grows with every change of owner;
+    shortest_ms: the shortest interval, of which longer candles in the making have their parts."""
 
     log_id: str
     resume: int
@@ -34,6 +35,7 @@ class Position(NamedTuple):
     closed_through: int
     sequence: int
     epoch: int
+    shortest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,14 @@ class FeedStore:
         self._series_ids: dict[str, int] = {}
         self._here = and_(feed_positions.c.exchange == exchange, feed_positions.c.source == source)
 
-    def take_over(self, log_id: str, end: int) -> Position:
+    def take_over(self, log_id: str, end: int, shortest: int) -> Position:
         """Become the feed's owner: from now on commits of earlier owners are refused. A feed
-        without a position, or with one in another log, begins at `end` of this one."""
+        without a position, or with one in another log, begins at `end` of this one. The shortest
+        interval in the answer is what it was, and becomes `shortest` with the next commit."""
         with writing(self._engine) as connection:
             found = self._position(connection)
             if found is None:
-                mine = Position(log_id, end, end, 0, 0, 1)
+                mine = Position(log_id, end, end, 0, 0, 1, shortest)
                 key = {"exchange": self.exchange, "source": self.source}
                 connection.execute(insert(feed_positions).values(**key, **mine._asdict()))
                 return mine
@@ -128,6 +131,7 @@ class FeedStore:
                 applied=applied,
                 closed_through=closing.closed_through,
                 sequence=found.sequence + len(new),
+                shortest_ms=closing.shortest,
             )
             self._move(connection, mine)
         self._series_ids.update(ids)
@@ -157,6 +161,14 @@ class FeedStore:
             stored = {row.symbol: row.id for row in connection.execute(query)}
         return ids | {symbol: stored[symbol] for symbol in unknown}
 
+    @staticmethod
+    def _within(connection: Connection, here: ColumnElement[bool], span: Span) -> bool:
+        """Whether a stored span begins where this one does and is as long."""
+        longer = select(unobserved.c.end_time).where(
+            here, unobserved.c.start_time == span.start, unobserved.c.end_time >= span.end
+        )
+        return connection.execute(longer).first() is not None
+
     def _write_spans(self, connection: Connection, spans: Sequence[Span]) -> None:
         """Insert the spans; one that continues a stored span of the same reason extends it."""
         for span in spans:
@@ -165,13 +177,14 @@ class FeedStore:
                 unobserved.c.source == self.source,
                 unobserved.c.symbol == span.symbol,
             )
+            going_on = and_(unobserved.c.end_time == span.start, unobserved.c.reason == span.reason)
             grown = connection.execute(
                 update(unobserved)
-                .where(here, unobserved.c.end_time == span.start)
-                .where(unobserved.c.reason == span.reason)
+                .where(here, or_(going_on, unobserved.c.start_time == span.start))
+                .where(unobserved.c.end_time < span.end)
                 .values(end_time=span.end)
             )
-            if not grown.rowcount:
+            if not grown.rowcount and not self._within(connection, here, span):
                 key = {"exchange": self.exchange, "source": self.source, "symbol": span.symbol}
                 connection.execute(
                     insert(unobserved).values(

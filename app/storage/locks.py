@@ -122,4 +122,6 @@ def database_lock(engine: Engine) -> Lock:
 def _lock(engine: Engine, purpose: str) -> Lock:
     if engine.dialect.name == "mysql":
         return ServerLock(engine, purpose)
-    return FileLock(Path(f"{engine.url.database}.{purpose}"))
+    # One file, whatever links lead to it.
+    path = Path(engine.url.database or "").resolve()
+    return FileLock(path.with_name(f"{path.name}.{purpose}"))

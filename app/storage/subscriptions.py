@@ -99,7 +99,8 @@ def _insert_missing(
 
 def stop(engine: Engine, exchange: str, source: str, symbol: str, until: int) -> bool:
     """End the running subscription of `symbol`; False where there is none. A subscription ends
-    after it began, even where the clocks of asker and owner differ."""
+    after it began, even where the clocks of asker and owner differ; one that no owner has taken up
+    covers nothing."""
     running = and_(
         table.c.exchange == exchange,
         table.c.source == source,
@@ -107,10 +108,11 @@ def stop(engine: Engine, exchange: str, source: str, symbol: str, until: int) ->
         table.c.until == FOREVER,
     )
     with writing(engine) as connection:
-        since = connection.scalar(select(table.c.since).where(running))
-        if since is None:
+        found = connection.execute(select(table.c.since, table.c.pending).where(running)).first()
+        if found is None:
             return False
-        values = {"until": max(until, since + 1), "pending": False}
+        end = max(until, found.since + 1)
+        values = {"until": end, "pending": False, "since": end if found.pending else found.since}
         return bool(connection.execute(update(table).where(running).values(values)).rowcount)
 
 

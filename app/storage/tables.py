@@ -124,6 +124,7 @@ feed_positions = db.Table(
     Column("closed_through", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("shortest_ms", BigInteger, nullable=False),
 )
 
 subscriptions = db.Table(

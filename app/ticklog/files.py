@@ -73,7 +73,7 @@ class SegmentLog:
         # What a failed append may have left behind lies beyond the next segment's start.
         for start, following in zip(starts, [*starts[1:], synced], strict=False):
             end = min(start + self._path(start).stat().st_size, following, synced)
-            if end > position:
+            if end > max(position, start):
                 yield from self._read_segment(start, max(position, start), end)
 
     def prune(self, resume: int, before: int) -> int:
@@ -104,7 +104,8 @@ class SegmentLog:
     def _begin_segment(self) -> None:
         self.close()
         self._start = self._end
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        # Whatever stands there is what a failed append could not take back.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self._path(self._start), flags, 0o644)
         _sync_folder(self._folder)
 

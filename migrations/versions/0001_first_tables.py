@@ -91,7 +91,7 @@ def upgrade():
         sa.Column("log_id", word(32), nullable=False),
         *(
             sa.Column(name, sa.BigInteger, nullable=False)
-            for name in ("resume", "applied", "closed_through", "sequence", "epoch")
+            for name in ("resume", "applied", "closed_through", "sequence", "epoch", "shortest_ms")
         ),
     )
     create(

@@ -37,12 +37,12 @@ class Store:
 
     def __init__(self, engine):
         self.feed = FeedStore(engine, "poloniex", "ticker")
-        self.epoch = self.feed.take_over("log", 0).epoch
+        self.epoch = self.feed.take_over("log", 0, MINUTE).epoch
         self.applied = 0
 
     def close(self, candles, through):
         self.applied += 1
-        closing = Closing(through, list(candles), [])
+        closing = Closing(through, list(candles), [], MINUTE)
         self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=through)
 
 

@@ -244,6 +244,7 @@ def test_a_hundred_posts_at_once_leave_one_subscription(app, exchange, rows):
 
 def test_a_stop_ends_the_subscription_a_second_ahead(client, shared, rows):
     client.post("/candlesticks", json={"symbols": ["BTC_USDT", "ETH_USDT"]})
+    subscriptions.take_up(shared.engine, [row.id for row in rows()], NOW)
     shared.hub.changed.clear()
     answer = client.delete("/candlesticks?symbol=btc-usdt")
     assert answer.status_code == 200

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from app.market.coverage import ALL, FOREVER, Span
 from app.market.feed import FeedFold
-from app.market.observation import Pace
+from app.market.observation import Pace, sight
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import IDLE, OK, Batch, Tick
 
-PACE = Pace(poll=1_000, grace=2_000, deadline=2_000)
+PACE = Pace(grace=2_000, deadline=2_000)
 MINUTE = 60_000
 WATCH_ALL = Subscriptions([(ALL, 0, FOREVER)])
 NOON = 1_700_000_400_000
@@ -25,8 +25,8 @@ def tick(offset, price, symbol="BTC_USDT", first=False):
     return Tick(symbol, NOON + offset, Decimal(str(price)), first)
 
 
-def poll(offset, *ticks, **options):
-    return Batch(NOON + offset, NOON + offset + 50, OK, ticks=list(ticks), **options)
+def poll(moment, *ticks, **options):
+    return Batch(NOON + moment, NOON + moment + 50, OK, ticks=list(ticks), **options)
 
 
 def failure(offset, outcome="exchange_down"):
@@ -210,7 +210,8 @@ def test_only_subscribed_symbols_are_folded_and_only_from_since_on():
         poll(2_000, tick(1_900, 3)),
         poll(3_000, tick(2_900, 4)),
     ).polls(4_000, 61_000)
-    assert feed.prices() == [(0, 2, 3, 2, 3)]
+    # The poll after the stop shows the last trade before it.
+    assert feed.prices() == [(0, 2, 4, 2, 4)]
     assert feed.candles[0].coverage == Decimal("0.0333")
     assert feed.candles[0].reasons == ("not_subscribed", "started")
 
@@ -231,6 +232,55 @@ def test_an_exchange_that_is_down_when_we_come_back_is_told_apart_from_the_resta
     assert [(span.start - NOON, span.end - NOON, span.reason) for span in feed.spans] == [
         (9_000, 20_000, "restart"),
         (20_000, 30_000, "exchange_down"),
+    ]
+
+
+def test_a_trade_at_or_after_a_stop_is_not_taken():
+    feed = Feed(subscriptions=Subscriptions([(ALL, NOON, NOON + 3_000)]))
+    feed.take(poll(0), poll(3_500, tick(2_999, 4)), poll(4_500, tick(3_000, 9)))
+    assert feed.polls(5_000, 61_000).prices() == [(0, 4, 4, 4, 4)]
+
+
+def test_before_the_exchanges_clock_was_seen_nothing_is_decided():
+    hours = 2 * 60 * MINUTE
+    feed = Feed()
+    for second in range(0, 30_000, 1_000):
+        feed.take(Batch(NOON + hours + second, NOON + hours + second, "outage", offset=None))
+    feed.take(poll(30_000, tick(29_900, 5, first=True), start=True)).polls(31_000, 61_000)
+    assert feed.prices() == [(0, 5, 5, 5, 5)]
+    assert feed.late == 0
+
+
+def test_the_trouble_of_that_time_is_remembered_when_the_clock_is_known():
+    feed = Feed().take(poll(0, tick(0, 1))).polls(1_000, 10_000)
+    feed.take(Batch(NOON, NOON, "exchange_down", offset=None, start=True))
+    feed.take(poll(30_000)).polls(31_000, 61_000)
+    assert [(span.start - NOON, span.end - NOON, span.reason) for span in feed.spans] == [
+        (9_000, 30_000, "exchange_down")
+    ]
+
+
+def test_another_cadence_changes_nothing_about_what_was_observed_before():
+    slow = Feed().take(*(poll(offset, poll=10_000) for offset in range(0, 40_000, 10_000)))
+    slow.take(poll(31_000, start=True)).polls(32_000, 61_000)
+    assert slow.spans == []
+    quick = Feed().polls(0, 10_000).polls(29_000, 30_000)
+    quick.take(*(poll(offset, poll=10_000) for offset in range(39_000, 70_000, 10_000)))
+    assert [(span.start - NOON, span.end - NOON) for span in quick.spans] == [(9_000, 29_000)]
+
+
+def test_a_leap_of_the_clock_is_not_observed():
+    feed = Feed().polls(0, 10_000).take(poll(40_000, offset=30_000))
+    feed.take(*(poll(offset, offset=30_000) for offset in range(41_000, 61_000, 1_000)))
+    assert [(span.start - NOON, span.end - NOON, span.reason) for span in feed.spans] == [
+        (9_000, 40_000, "clock_step")
+    ]
+
+
+def test_a_restart_of_rows_without_times_is_never_within_sight():
+    feed = Feed().polls(0, 10_000).take(poll(10_500, start=True, blind=True)).polls(11_000, 61_000)
+    assert [(span.start - NOON, span.end - NOON, span.reason) for span in feed.spans] == [
+        (9_000, 10_500, "restart")
     ]
 
 
@@ -322,7 +372,7 @@ def test_every_moment_up_to_the_last_close_is_observed_or_in_exactly_one_span(ba
         inside = [s for s in feed.spans if s.start < after and s.end > before]
         if after <= feed.fold.observation.closed_through:
             missed = sum(min(s.end, after) - max(s.start, before) for s in inside)
-            assert missed == (after - before if after - before > PACE.sight else 0)
+            assert missed == (after - before if after - before > sight(1_000) else 0)
 
 
 @pytest.mark.parametrize("stop", [7, 61, 130, 200, 322, 420])

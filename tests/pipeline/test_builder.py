@@ -20,7 +20,7 @@ from app.ticklog.files import SegmentLog
 FEED = "poloniex", "ticker"
 START = 1_700_000_400_000
 MINUTE = 60_000
-INTERVALS = (MINUTE, 5 * MINUTE)
+INTERVALS = (MINUTE, 5 * MINUTE, 10 * MINUTE)
 
 
 def second(number, price=None, **options):
@@ -31,6 +31,8 @@ def second(number, price=None, **options):
 
 class House:
     """A log, a store, and builders that come and go."""
+
+    intervals = INTERVALS
 
     def __init__(self, engine, folder):
         self.engine, self.folder = engine, folder
@@ -43,10 +45,11 @@ class House:
 
     def new_builder(self):
         self.state = FeedState()
-        fold = FeedFold(INTERVALS, Pace(1_000, 2_000, 2_000))
+        fold = FeedFold(self.intervals, Pace(2_000, 2_000))
         return Builder(fold, self.log, self.store, self.state, lambda: self.now)
 
-    def restart(self):
+    def restart(self, intervals=None):
+        self.intervals = intervals or self.intervals
         self.log.close()
         self.log = SegmentLog(self.folder, "identity")
         self.store = FeedStore(self.engine, *FEED)
@@ -107,13 +110,15 @@ def test_a_subscription_counts_from_the_batch_that_finds_it(house):
     assert (row.since, row.until, row.pending) == (START, FOREVER, False)
 
 
-@pytest.mark.parametrize("stops", [[30], [59], [60], [61], [299, 300], [10, 150, 301, 330]])
+@pytest.mark.parametrize(
+    "stops", [[30], [59], [60], [61], [299, 300], [361], [10, 150, 301, 330, 599]]
+)
 def test_a_restart_at_any_point_gives_the_same_candles(house, engine, tmp_path, stops):
-    batches = prices(0, 400)
-    for start, end in zip([0, *stops], [*stops, 400], strict=True):
+    batches = prices(0, 605)
+    for start, end in zip([0, *stops], [*stops, 605], strict=True):
         house.live(*batches[start:end])
         house.restart()
-    house.live(second(400))
+    house.live(second(605))
     assert house.spans() == []
     interrupted = house.rows()
     with feeds.writing(engine) as connection:
@@ -127,7 +132,43 @@ def test_a_restart_at_any_point_gives_the_same_candles(house, engine, tmp_path, 
     house.builder.load(begin=0)
     while house.builder.step(house.now):
         pass
-    assert len(interrupted) == 7 and interrupted == house.rows()
+    assert len(interrupted) == 13 and interrupted == house.rows()
+    assert house.state.conflicts == 0
+
+
+def test_a_restart_in_the_very_first_window_invents_no_outage(house):
+    house.live(*prices(1, 30))
+    house.restart()
+    house.live(*prices(30, 62))
+    assert house.spans() == []
+    assert house.rows()[0][7:] == (Decimal("0.9833"), "started")
+
+
+@pytest.mark.parametrize(
+    "before, after, stop",
+    [
+        ((5_000, MINUTE), (MINUTE,), 46),
+        ((1_000, 5_000), (MINUTE, 5 * MINUTE), 46),
+        ((1_000, 5_000), (MINUTE, 5 * MINUTE), 180),
+        ((MINUTE, 10 * MINUTE), (1_000, 5_000, 10 * MINUTE), 180),
+        ((MINUTE, 5 * MINUTE), (5_000, MINUTE, 5 * MINUTE), 70),
+    ],
+)
+def test_other_intervals_never_make_a_full_candle_of_half_a_window(house, before, after, stop):
+    house.restart(before)
+    house.live(*prices(0, stop))
+    house.restart(after)
+    house.live(*prices(stop, 310))
+    house.restart()
+    house.live(*prices(310, 605))
+    rows = [row for row in house.rows() if row[0] >= 5_000]
+    assert len(rows) > 5
+    for interval, open_time, *_, count, coverage, reasons in rows:
+        assert count == interval // 1_000 or (coverage < 1 and "restart" in reasons), (
+            interval,
+            open_time,
+        )
+    assert house.state.conflicts == 0
 
 
 def test_a_database_that_is_away_loses_nothing_and_holds_nothing_up(house, monkeypatch):
@@ -172,7 +213,7 @@ def test_a_commit_whose_outcome_is_unknown_is_neither_lost_nor_doubled(house, mo
 
 def test_an_owner_that_was_replaced_is_told_so(house):
     house.live(*prices(0, 60))
-    FeedStore(house.engine, *FEED).take_over("identity", 0)
+    FeedStore(house.engine, *FEED).take_over("identity", 0, MINUTE)
     with pytest.raises(NotOwner):
         house.live(second(60))
     assert house.rows() == []

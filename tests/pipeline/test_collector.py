@@ -217,6 +217,68 @@ def test_errors_are_said_once_and_then_once_a_minute(caplog):
     assert len([r for r in caplog.records if "no answer" in r.message]) == 3
 
 
+def test_a_rejected_price_is_forgotten_when_the_old_one_returns():
+    world = World()
+    world.clockless = True
+    five, bad = quote(price="5", time=0), quote(price="NaN", time=0)
+    world.answers = [[five], [bad], [], [five], [five]]
+    world.run(4)
+    assert [tick for batch in world.batches for tick in batch.ticks] == []
+    assert dict(world.state.rejected) == {"price_malformed": 1}
+
+
+def test_a_row_ahead_of_its_time_is_a_tick_when_its_time_has_come():
+    world = World()
+    world.answers = [[quote(time=START + 8_000)]]
+    world.run(5)
+    ticks = [(batch.asked, tick.time) for batch in world.batches for tick in batch.ticks]
+    assert len(ticks) == 1 and ticks[0][1] == START + 8_000
+    assert START + 2_900 <= ticks[0][0] <= START + 4_100
+    assert dict(world.state.rejected) == {"time_in_future": 1}
+
+
+def test_a_clock_that_hangs_does_not_keep_polls_apart(monkeypatch):
+    world = World().run(58)
+
+    def hangs():
+        world.measures += 1
+        world.now += 2_000
+        raise Unavailable("timeout")
+
+    monkeypatch.setattr(world, "server_time", hangs)
+    world.measures = 0
+    world.run(60)
+    asked = [batch.asked for batch in world.batches if batch.outcome == "ok"]
+    assert max(b - a for a, b in itertools.pairwise(asked)) <= 2_500
+    assert 5 <= world.measures <= 7
+
+
+def test_one_wrong_answer_of_the_clock_changes_nothing_and_two_alike_do():
+    world = World().run(30)
+    world.offset = 3_600_000
+    world.run(30.5)
+    assert world.state.offset == 0 or abs(world.state.offset) < 1_000
+    world.offset = 0
+    world.run(60)
+    assert abs(world.state.offset) < 1_000
+    world.offset = 3_600_000
+    world.run(65)
+    assert abs(world.state.offset - 3_600_000) < 1_000
+
+
+def test_until_the_exchanges_clock_was_seen_batches_say_so():
+    world = World()
+    world.clockless = True
+    world.answers = [Unreachable("unreachable")] * 2
+    world.run(3)
+    assert [(batch.offset, batch.start) for batch in world.batches] == [
+        (None, True),
+        (None, True),
+        (0, True),
+        (0, False),
+    ]
+
+
 def test_symbols_that_an_exchange_makes_up_do_not_fill_memory():
     world = World()
     world.answers = [[quote(f"S{n}_{poll}") for n in range(100)] for poll in range(50)]

@@ -29,10 +29,11 @@ def test_what_runs_is_not_started_again(engine):
 
 def test_a_stop_is_remembered_and_the_next_start_is_another_row(engine):
     subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
+    subscriptions.take_up(engine, [row.id for row in subscriptions.all_of(engine)], since=6)
     assert subscriptions.stop(engine, *FEED, "BTC_USDT", until=8)
     assert not subscriptions.stop(engine, *FEED, "BTC_USDT", until=9)
     assert subscriptions.start(engine, *FEED, ["BTC_USDT"], since=20) == ["BTC_USDT"]
-    assert rows(engine) == [("BTC_USDT", 5, 8, False), ("BTC_USDT", 20, FOREVER, True)]
+    assert rows(engine) == [("BTC_USDT", 6, 8, False), ("BTC_USDT", 20, FOREVER, True)]
 
 
 def test_a_seed_starts_only_what_was_never_started(engine):
@@ -44,8 +45,15 @@ def test_a_seed_starts_only_what_was_never_started(engine):
 
 def test_a_subscription_never_ends_before_it_began(engine):
     subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
+    subscriptions.take_up(engine, [row.id for row in subscriptions.all_of(engine)], since=5)
     subscriptions.stop(engine, *FEED, "BTC_USDT", until=1)
     assert rows(engine) == [("BTC_USDT", 5, 6, False)]
+
+
+def test_what_is_stopped_before_an_owner_has_taken_it_up_covers_no_time(engine):
+    subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
+    subscriptions.stop(engine, *FEED, "BTC_USDT", until=9)
+    assert rows(engine) == [("BTC_USDT", 9, 9, False)]
 
 
 def test_all_is_one_subscription(engine):
