@@ -28,7 +28,7 @@ class ScriptedExchange:
     clock, which is `skew` ms behind the host's.
     """
 
-    def __init__(self, skew: int = 0) -> None:
+    def __init__(self, skew: int = 0, port: int = 0) -> None:
         self.skew = skew
         self.trades: dict[str, list[tuple[int, str]]] = {}
         self.faults: list[tuple[int, int, str]] = []
@@ -52,7 +52,7 @@ class ScriptedExchange:
                 # A killed service leaves broken connections behind.
                 pass
 
-        self.server = Listener(("127.0.0.1", 0), Handler)
+        self.server = Listener(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)

@@ -116,7 +116,7 @@ def test_candles_equal_the_script_through_faults_and_a_kill(
 
 
 def check_all(service, exchange, start):
-    end = start + 30_000
+    end = start + 25_000
     eventually(lambda: service.get("/candlesticks")["meta"]["closed_through"] >= end, 30)
     truth_of = Truth(service, exchange, [(start, start + 10_000), (start + 17_000, start + 20_000)])
     for symbol in exchange.trades:

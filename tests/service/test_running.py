@@ -4,7 +4,7 @@ import signal
 import socket
 import time
 
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 QUICK = {"INTERVALS": "1s,5s", "POLL_SECONDS": "0.2", "GRACE_SECONDS": "0"}
 
@@ -80,22 +80,25 @@ def test_a_second_service_on_the_same_database_only_reads_until_the_first_is_gon
     eventually(lambda: second.get("/candlesticks")["data"][-1]["open_time"] > newest + 2_000, 15)
 
 
-def test_without_a_route_to_the_exchange_the_service_runs_and_says_so(exchange, make_service):
-    trade_every_second(exchange, "BTC_USDT")
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        nowhere = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        service = prepare(make_service, SYMBOLS="BTC_USDT", POLONIEX_URL=nowhere)
-        (feed,) = eventually(lambda: service.get("/status")["feeds"], 10)
-        feed = eventually(lambda: [f for f in service.get("/status")["feeds"] if f["errors"]], 10)[
-            0
-        ]
-        assert set(feed["errors"]) == {"connection_refused"}
-        assert service.get("/livez") and service.get("/readyz")
-        status, answer = service.request("POST", "/candlesticks", {"symbols": ["ETH_USDT"]})
-        assert (status, answer["meta"]["verified"]) == (202, False)
-        eventually(lambda: service.get("/candlesticks")["meta"]["closed_through"], 15)
-        assert "no answer" in service.log.read_text()
+def test_without_a_route_to_the_exchange_the_service_says_so_and_begins_when_it_is_back(
+    exchange, make_service
+):
+    port = free_port()
+    nowhere = f"http://127.0.0.1:{port}"
+    service = prepare(make_service, SYMBOLS="BTC_USDT", POLONIEX_URL=nowhere)
+    feed = eventually(lambda: [f for f in service.get("/status")["feeds"] if f["errors"]], 10)[0]
+    assert set(feed["errors"]) == {"connection_refused"}
+    assert service.get("/livez") and service.get("/readyz")
+    status, answer = service.request("POST", "/candlesticks", {"symbols": ["ETH_USDT"]})
+    assert (status, answer["meta"]["verified"]) == (202, False)
+    assert "no answer" in service.log.read_text()
+    with type(exchange)(port=port) as back:
+        trade_every_second(back, "BTC_USDT", "ETH_USDT")
+        eventually(
+            lambda: count(service, symbol="BTC_USDT") and count(service, symbol="ETH_USDT"), 20
+        )
+    (feed,) = service.get("/status")["feeds"]
+    assert feed["late_ticks"] == 0
 
 
 def test_a_taken_port_is_named(exchange, make_service):
