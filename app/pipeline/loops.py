@@ -38,6 +38,7 @@ class Loop(threading.Thread):
         self.state = state
         self.wake = wake or threading.Event()
         self._make = make
+        self._say = Seldom()
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -49,7 +50,8 @@ class Loop(threading.Thread):
                     step = step or self._make()
                     wait = step()
                 except Exception as error:
-                    log.exception("%s failed and is started again", self.name)
+                    if self._say.now():
+                        log.exception("%s failed and is started again", self.name)
                     self.state.restarts += 1
                     self.state.error = f"{type(error).__name__}: {error}"
                     step, wait = None, RESTART_SECONDS
@@ -65,13 +67,13 @@ class Loop(threading.Thread):
 
 
 class Seldom:
-    """Lets a message through at most once a minute: what fails every second must not fill logs."""
+    """True at most once in so many seconds: what fails every second must not fill logs."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds, self._last = seconds, float("-inf")
 
     def now(self) -> bool:
-        """Whether it is time to say it (again)."""
+        """Whether it is time (again)."""
         now = time.monotonic()
         due = now - self._last >= self._seconds
         self._last = now if due else self._last
