@@ -111,13 +111,11 @@ class FeedStore:
         self, closing: Closing, resume: int, applied: int, epoch: int, stored_at: int
     ) -> Written:
         """Write candles, spans and position, all or nothing. A commit whose outcome was unknown
-        may be repeated: if it had happened, nothing happens. NotOwner if the epoch is over."""
+        may be repeated: what is there already stays as it is. NotOwner if the epoch is over."""
         with writing(self._engine) as connection:
             found = self._position(connection)
             if found is None or found.epoch != epoch:
                 raise NotOwner(f"{self.exchange}/{self.source} has another owner now")
-            if found.applied >= applied:
-                return Written(0, 0)
             ids = self._ids(connection, {candle.symbol for candle in closing.candles})
             rows = [_row(candle, ids[candle.symbol], stored_at) for candle in closing.candles]
             new, conflicts = _absent(connection, rows)
@@ -128,7 +126,7 @@ class FeedStore:
             self._write_spans(connection, closing.spans)
             mine = found._replace(
                 resume=resume,
-                applied=applied,
+                applied=max(found.applied, applied),
                 closed_through=closing.closed_through,
                 sequence=found.sequence + len(new),
                 shortest_ms=closing.shortest,
