@@ -34,7 +34,9 @@ run: .venv/ready ## build candles from the live exchange and serve them
 demo: .venv/ready ## the same against a simulated exchange, without any network
 	@$(BIN)/flask simulate --port $(DEMO_PORT) & simulator=$$!; \
 	trap 'kill $$simulator 2>/dev/null' EXIT INT TERM; \
-	$(DEMO_ENV) $(BIN)/flask db upgrade && $(DEMO_ENV) $(BIN)/flask run
+	$(DEMO_ENV) $(BIN)/flask db upgrade && sleep 1 && { kill -0 $$simulator 2>/dev/null || \
+		{ echo 'The simulator needs another port: DEMO_PORT=5081 make demo' >&2; exit 1; }; } && \
+	$(DEMO_ENV) $(BIN)/flask run
 
 test: .venv/ready ## run the tests
 	$(BIN)/pytest

@@ -15,10 +15,14 @@ from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings
 from app.pipeline.runner import Runner, RunnerSettings
-from config import load
+from config import ConfigError, load
 
-# `config` would be taken for one of gunicorn's settings.
-_config = load()
+try:
+    # `config` would be taken for one of gunicorn's settings.
+    _config = load()
+except ConfigError as error:
+    # Every command and gunicorn come by here: one line says more than their tracebacks.
+    raise SystemExit(f"candlekeep: {error}") from error
 app = create_app(_config)
 
 bind = f"{_config.host}:{_config.port}"

@@ -38,6 +38,7 @@ def _check_port(host: str, port: int) -> None:
             _fail(
                 f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the"
                 f" port (on macOS, AirPlay): choose another one, PORT={port + 1} make run"
+                " (or make demo)"
             )
 
 

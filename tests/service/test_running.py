@@ -112,9 +112,11 @@ def test_a_taken_port_is_named(exchange, make_service):
 
 def test_a_bad_setting_is_named_and_nothing_starts(exchange, make_service):
     for name, value in (("INTERVALS", "7m"), ("POLL_SECONDS", "0"), ("HOST", "0.0.0.0")):
-        done = make_service(name, **{name: value}).flask("run")
-        assert done.returncode == 1
-        assert f"{name}=" in done.stderr and "Traceback" not in done.stderr
+        service = make_service(name, **{name: value})
+        for command in (["run"], ["db", "upgrade"]):
+            done = service.flask(*command)
+            assert done.returncode == 1
+            assert f"{name}=" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_hundred_posts_at_once_leave_one_builder(exchange, make_service):
