@@ -13,19 +13,20 @@ SETTINGS = {"INTERVALS": "1s,5s,10s", "POLL_SECONDS": "0.1", "GRACE_SECONDS": "0
 
 
 def script(exchange, start):
-    """Trades at least 250 ms apart, so that ten polls a second see every one of them."""
+    """Trades of a market more than a second apart: coverage 1 means that no two polls were, so
+    every one of them is seen, however busy the machine is."""
 
     def trades(symbol, *pairs):
         exchange.trades[symbol] = [(start + offset, price) for offset, price in pairs]
 
-    busy = [(offset, str(100 + offset * 7919 % 41)) for offset in range(250, 24_000, 370)]
-    apart = [pair for pair in busy if all(abs(pair[0] - edge) > 260 for edge in (5_000, 9_999))]
+    busy = [(offset, str(100 + offset * 7919 % 41)) for offset in range(250, 24_000, 1_090)]
+    apart = [pair for pair in busy if all(abs(pair[0] - edge) > 1_050 for edge in (5_000, 9_999))]
     trades("BUSY_USDT", *sorted([*apart, (5_000, "77"), (9_999, "999")]))
     trades("TINY_USDT", (1_200, "0.00000000000015"), (6_200, "0.00000000000016"))
-    trades("LARGE_USDT", (2_500, "106301.01"), (3_500, "106301.01"))
+    trades("LARGE_USDT", (2_500, "106301.01"), (3_600, "106301.01"))
     trades("STALE_USDT", (-172_800_000, "5"))
     trades("QUIET_USDT", (4_000, "3"))
-    trades("GONE_USDT", (1_000, "8"), (2_000, "9"))
+    trades("GONE_USDT", (1_000, "8"), (2_100, "9"))
     trades("ODD_USDT", (2_100, "4"), (7_300, "6"))
     trades("SLOW_USDT", *((offset, str(offset)) for offset in range(700, 24_000, 2_900)))
     exchange.faults += [
@@ -149,7 +150,7 @@ def test_return_ticker_gives_a_tick_for_every_changed_price(exchange, make_servi
     exchange.trades["BTC_USDT"] = [(start - 86_400_000, "100")] + [
         (start + second * 1_000 + part, f"{second}.{part}")
         for second in range(5)
-        for part in (300, 600)
+        for part in (250,)
     ]
     service.start()
     eventually(service.ready, 20)
