@@ -5,14 +5,31 @@ import re
 SECOND = 1_000
 MINUTE = 60 * SECOND
 LONGEST = 10 * MINUTE
-DAY = 86_400 * SECOND
-UNITS = {"s": SECOND, "m": MINUTE}
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+
+MONDAY = 4 * DAY
+"""The first Monday after the epoch, which was a Thursday: weeks begin on Mondays."""
+
+
+def parse_length(text: str) -> int:
+    """Length in ms of any interval such as `5s`, `1m`, `4h`, `1d` or `1w`, as far as it divides a
+    day or is a week; ValueError says what is allowed."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text.strip(), re.ASCII)
+    length = int(match[1]) * UNITS[match[2]] if match else 0
+    if length != WEEK and (not length or DAY % length):
+        raise ValueError(f"{text!r} is not a whole number of s, m or h that divides a day, 1d or 1w")
+    return length
 
 
 def parse_interval(text: str) -> int:
     """Length in ms of a stored interval such as `1m` or `5s`; ValueError says what is allowed."""
-    match = re.fullmatch(r"([1-9][0-9]{0,3})([sm])", text.strip(), re.ASCII)
-    length = int(match[1]) * UNITS[match[2]] if match else 0
+    try:
+        length = parse_length(text)
+    except ValueError:
+        length = 0
     if not length or LONGEST % length:
         raise ValueError(f"{text!r} is not a whole number of s or m that divides 10 minutes")
     return length
@@ -36,10 +53,16 @@ def parse_intervals(text: str) -> tuple[int, ...]:
 
 
 def interval_text(length: int) -> str:
-    """`60000` is `1m`, `5000` is `5s`."""
-    return f"{length // MINUTE}m" if length % MINUTE == 0 else f"{length // SECOND}s"
+    """`60000` is `1m`, `5000` is `5s`, `86400000` is `1d`: in the largest unit that fits."""
+    unit = next(unit for unit in reversed(UNITS) if length % UNITS[unit] == 0)
+    return f"{length // UNITS[unit]}{unit}"
 
 
 def window_open(time: int, interval: int) -> int:
     """The open time of the half-open window `[open, open + interval)` that `time` falls into."""
-    return time - time % interval
+    return time - (time - MONDAY if interval == WEEK else time) % interval
+
+
+def window_up(time: int, interval: int) -> int:
+    """The first open time that is not before `time`."""
+    return window_open(time + interval - 1, interval)

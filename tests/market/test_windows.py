@@ -1,6 +1,16 @@
 import pytest
 
-from app.market.windows import interval_text, parse_interval, parse_intervals, window_open
+from app.market.windows import (
+    WEEK,
+    interval_text,
+    parse_interval,
+    parse_intervals,
+    parse_length,
+    window_open,
+    window_up,
+)
+
+DAY = 86_400_000
 
 
 @pytest.mark.parametrize(
@@ -38,3 +48,37 @@ def test_a_time_on_the_boundary_opens_the_new_window():
 
 def test_windows_stay_aligned_far_beyond_2038():
     assert window_open(4_102_444_800_000 + 1, 600_000) == 4_102_444_800_000
+
+
+@pytest.mark.parametrize(
+    "text, length, name",
+    [
+        ("15m", 900_000, "15m"),
+        ("60m", 3_600_000, "1h"),
+        ("90m", 5_400_000, "90m"),
+        ("24h", DAY, "1d"),
+        ("86400s", DAY, "1d"),
+        ("1w", 7 * DAY, "1w"),
+        ("7d", 7 * DAY, "1w"),
+    ],
+)
+def test_a_length_that_divides_a_day_or_is_a_week_has_one_name(text, length, name):
+    assert parse_length(text) == length
+    assert interval_text(length) == name
+
+
+@pytest.mark.parametrize("text", ["7m", "5h", "2d", "2w", "0h", "1M", "1y", "99999h", "1"])
+def test_other_lengths_are_refused(text):
+    with pytest.raises(ValueError, match="divides a day"):
+        parse_length(text)
+
+
+def test_weeks_open_on_mondays():
+    monday = 1_735_516_800_000  # 2024-12-30T00:00:00Z
+    assert window_open(monday, WEEK) == window_open(monday + WEEK - 1, WEEK) == monday
+    assert window_open(monday - 1, WEEK) == monday - WEEK
+
+
+def test_the_next_boundary_is_the_time_itself_where_it_is_one():
+    assert window_up(60_000, 60_000) == 60_000
+    assert window_up(60_001, 60_000) == 120_000

@@ -1,0 +1,74 @@
+"""Which stored interval the candles of another one are merged from. Stored intervals may change
+over the years, so the answer depends on the time asked for."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from app.market.coverage import ALL, RESTART, Span
+from app.market.windows import window_open, window_up
+
+
+class Kept(NamedTuple):
+    """An interval (ms) of which every candle that closed in `[since, until)` was stored."""
+
+    interval: int
+    since: int
+    until: int
+
+
+class Stretch(NamedTuple):
+    """The windows that open in `[start, end)` (ms) are merged from candles of `base` (ms). spans:
+    the parts of them for which there are none."""
+
+    base: int
+    start: int
+    end: int
+    spans: tuple[Span, ...] = ()
+
+
+def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list[Stretch]:
+    """Windows of `interval` (ms) in `[start, end)`, both of them boundaries: each from the longest
+    interval that was stored all through it. Earliest first; what nothing was stored for is left
+    out."""
+    fitting = [one for one in kept if interval % one.interval == 0]
+    cuts = {start, end}
+    for one in fitting:
+        cuts |= {*_whole(one, interval), window_open(one.since, interval)}
+        cuts.add(window_up(one.until, interval))
+    edges = sorted(cut for cut in cuts if start <= cut <= end)
+    found: list[Stretch] = []
+    for left, right in zip(edges, edges[1:], strict=False):
+        piece = _piece(interval, left, right, fitting)
+        if piece is None:
+            continue
+        if found and found[-1].end == left and _same(found[-1], piece):
+            piece = piece._replace(start=found.pop().start)
+        found.append(piece)
+    return found
+
+
+def _whole(one: Kept, interval: int) -> tuple[int, int]:
+    """The range of windows that lie in its time whole."""
+    return window_up(one.since, interval), window_open(one.until, interval)
+
+
+def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Stretch | None:
+    whole = [
+        one
+        for one in fitting
+        if _whole(one, interval)[0] <= left and right <= _whole(one, interval)[1]
+    ]
+    if whole:
+        return Stretch(max(one.interval for one in whole), left, right)
+    touching = [one for one in fitting if one.since < right and left < one.until]
+    if not touching:
+        return None
+    # The stored intervals changed within this window: one of them has part of it.
+    best = max(touching, key=lambda one: (min(one.until, right) - max(one.since, left)))
+    missing = ((left, best.since), (best.until, right))
+    spans = tuple(Span(ALL, begin, stop, RESTART) for begin, stop in missing if begin < stop)
+    return Stretch(best.interval, left, right, spans)
+
+
+def _same(last: Stretch, following: Stretch) -> bool:
+    return last.base == following.base and not last.spans and not following.spans
