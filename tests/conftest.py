@@ -43,6 +43,8 @@ def empty_mariadb(mariadb_url: URL) -> URL:
     engine = create_engine(url, **engine_options(url, 1))
     with engine.begin() as connection:
         connection.execute(text("SET FOREIGN_KEY_CHECKS = 0"))
+        for view in inspect(connection).get_view_names():
+            connection.execute(text(f"DROP VIEW `{view}`"))
         for table in inspect(connection).get_table_names():
             connection.execute(text(f"DROP TABLE `{table}`"))
     engine.dispose()

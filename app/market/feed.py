@@ -17,12 +17,13 @@ from app.market.windows import window_open
 
 @dataclass(slots=True)
 class Closing:
-    """What one or more closed windows add to the store: all of it, or none."""
+    """What one or more closed windows add to the store: all of it, or none. intervals: of which
+    candles are made, ms, shortest first."""
 
     closed_through: int
     candles: list[Candle]
     spans: list[Span]
-    shortest: int
+    intervals: tuple[int, ...]
 
 
 class _Series:
@@ -95,7 +96,7 @@ class FeedFold:
         self._taken = through
         spans = self.observation.take_spans()
         self._spans += spans
-        closing = Closing(through, list(self._close(through, subscriptions)), spans, self.shortest)
+        closing = Closing(through, list(self._close(through, subscriptions)), spans, self.intervals)
         horizon = window_open(through, self.longest)
         self._spans = [span for span in self._spans if span.end > horizon]
         return closing

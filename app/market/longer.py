@@ -64,7 +64,7 @@ def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Str
     if not touching:
         return None
     # The stored intervals changed within this window: one of them has part of it.
-    best = max(touching, key=lambda one: (min(one.until, right) - max(one.since, left)))
+    best = max(touching, key=lambda one: min(one.until, right) - max(one.since, left))
     missing = ((left, best.since), (best.until, right))
     spans = tuple(Span(ALL, begin, stop, RESTART) for begin, stop in missing if begin < stop)
     return Stretch(best.interval, left, right, spans)

@@ -20,7 +20,9 @@ def parse_length(text: str) -> int:
     match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text.strip(), re.ASCII)
     length = int(match[1]) * UNITS[match[2]] if match else 0
     if length != WEEK and (not length or DAY % length):
-        raise ValueError(f"{text!r} is not a whole number of s, m or h that divides a day, 1d or 1w")
+        raise ValueError(
+            f"{text!r} is not a whole number of s, m or h that divides a day, 1d or 1w"
+        )
     return length
 
 

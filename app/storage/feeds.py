@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import Span
+from app.market.coverage import FOREVER, Span
 from app.market.feed import Closing
-from app.storage import subscriptions
+from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
 from app.storage.subscriptions import Subscription
-from app.storage.tables import candles, feed_positions, series, unobserved
+from app.storage.tables import candles, feed_positions, series
 
 LIVE = "live"
 CHUNK = 500
@@ -27,7 +27,8 @@ class NotOwner(StoreError):
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
     closed yet; sequence: of the last row written; epoch: grows with every change of owner;
-    shortest_ms: the shortest interval, of which longer candles in the making have their parts."""
+    shortest_ms: the shortest interval, of which longer candles in the making have their parts;
+    revised: how often rows that had been readable were changed or deleted."""
 
     log_id: str
     resume: int
@@ -36,6 +37,7 @@ class Position(NamedTuple):
     sequence: int
     epoch: int
     shortest_ms: int
+    revised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class FeedStore:
     def __init__(self, engine: Engine, exchange: str, source: str) -> None:
         self._engine, self.exchange, self.source = engine, exchange, source
         self._series_ids: dict[str, int] = {}
+        self._intervals: tuple[int, ...] = ()
         self._here = and_(feed_positions.c.exchange == exchange, feed_positions.c.source == source)
 
     def take_over(self, log_id: str, end: int, shortest: int) -> Position:
@@ -97,15 +100,8 @@ class FeedStore:
 
     def spans(self, since: int) -> list[Span]:
         """The spans that end after `since` (ms)."""
-        query = select(
-            unobserved.c.symbol, unobserved.c.start_time, unobserved.c.end_time, unobserved.c.reason
-        ).where(
-            unobserved.c.exchange == self.exchange,
-            unobserved.c.source == self.source,
-            unobserved.c.end_time > since,
-        )
         with reading(self._engine) as connection:
-            return [Span(*row) for row in connection.execute(query)]
+            return observed.spans(connection, (self.exchange, self.source), since, FOREVER)
 
     def commit(
         self, closing: Closing, resume: int, applied: int, epoch: int, stored_at: int
@@ -123,16 +119,20 @@ class FeedStore:
                 row["sequence"] = number
             for begin in range(0, len(new), CHUNK):
                 connection.execute(insert(candles), new[begin : begin + CHUNK])
-            self._write_spans(connection, closing.spans)
+            feed = self.exchange, self.source
+            observed.write_spans(connection, feed, closing.spans)
+            if closing.intervals != self._intervals:
+                observed.write_intervals(connection, feed, closing.intervals, found.closed_through)
             mine = found._replace(
                 resume=resume,
                 applied=max(found.applied, applied),
                 closed_through=closing.closed_through,
                 sequence=found.sequence + len(new),
-                shortest_ms=closing.shortest,
+                shortest_ms=closing.intervals[0],
             )
             self._move(connection, mine)
         self._series_ids.update(ids)
+        self._intervals = closing.intervals
         return Written(len(new), conflicts)
 
     def _position(self, connection: Connection) -> Position | None:
@@ -158,37 +158,6 @@ class FeedStore:
             connection.execute(insert(series), new)
             stored = {row.symbol: row.id for row in connection.execute(query)}
         return ids | {symbol: stored[symbol] for symbol in unknown}
-
-    @staticmethod
-    def _within(connection: Connection, here: ColumnElement[bool], span: Span) -> bool:
-        """Whether a stored span begins where this one does and is as long."""
-        longer = select(unobserved.c.end_time).where(
-            here, unobserved.c.start_time == span.start, unobserved.c.end_time >= span.end
-        )
-        return connection.execute(longer).first() is not None
-
-    def _write_spans(self, connection: Connection, spans: Sequence[Span]) -> None:
-        """Insert the spans; one that continues a stored span of the same reason extends it."""
-        for span in spans:
-            here = and_(
-                unobserved.c.exchange == self.exchange,
-                unobserved.c.source == self.source,
-                unobserved.c.symbol == span.symbol,
-            )
-            going_on = and_(unobserved.c.end_time == span.start, unobserved.c.reason == span.reason)
-            grown = connection.execute(
-                update(unobserved)
-                .where(here, or_(going_on, unobserved.c.start_time == span.start))
-                .where(unobserved.c.end_time < span.end)
-                .values(end_time=span.end)
-            )
-            if not grown.rowcount and not self._within(connection, here, span):
-                key = {"exchange": self.exchange, "source": self.source, "symbol": span.symbol}
-                connection.execute(
-                    insert(unobserved).values(
-                        **key, start_time=span.start, end_time=span.end, reason=span.reason
-                    )
-                )
 
 
 def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Deletes candles that the user's retention has outlived. Nothing else is ever deleted."""
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, delete, func, select, update
 
 from app.market.windows import DAY
 from app.storage.database import reading, writing
-from app.storage.tables import candle_revisions, candles, unobserved
+from app.storage.tables import candle_revisions, candles, feed_positions, unobserved
 
 
 def prune_candles(engine: Engine, before: int) -> int:
@@ -26,6 +26,8 @@ def prune_candles(engine: Engine, before: int) -> int:
                     )
                 )
                 deleted += result.rowcount
+            # Whoever keeps pages of these candles learns that they are void.
+            connection.execute(update(feed_positions).values(revised=feed_positions.c.revised + 1))
     if not deleted:
         with writing(engine) as connection:
             connection.execute(delete(unobserved).where(unobserved.c.end_time < before))

@@ -125,6 +125,17 @@ feed_positions = db.Table(
     Column("sequence", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("shortest_ms", BigInteger, nullable=False),
+    # How often rows that had been readable were changed or deleted: what is cached then is void.
+    Column("revised", BigInteger, nullable=False),
+)
+
+stored_intervals = db.Table(
+    "stored_intervals",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("since", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False),
 )
 
 subscriptions = db.Table(

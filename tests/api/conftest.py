@@ -42,7 +42,7 @@ class Store:
 
     def close(self, candles, through):
         self.applied += 1
-        closing = Closing(through, list(candles), [], MINUTE)
+        closing = Closing(through, list(candles), [], (MINUTE, 5 * MINUTE))
         self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=through)
 
 

@@ -21,7 +21,7 @@ def candle(minute=0, symbol="BTC_USDT", close=LARGE, interval=MINUTE, **options)
 
 
 def closing(*found, spans=(), through=MINUTE):
-    return Closing(through, list(found), list(spans), MINUTE)
+    return Closing(through, list(found), list(spans), (MINUTE, 5 * MINUTE))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,55 @@ def test_a_migration_that_was_killed_halfway_finds_its_way(url, tmp_path):
     code, output = finish(upgrade(url, tmp_path))
     assert code == 0, output
     assert set(db.metadata.tables) <= tables(url)
+
+
+@pytest.fixture
+def first_version(url, tmp_path):
+    """The database as the first migration left it, with a 1m and a 5s candle in it."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url.render_as_string(hide_password=False),
+        "DATA_DIR": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "flask", "db", "upgrade", "0001"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in (
+            "INSERT INTO series VALUES (1, 'poloniex', 'BTC_USDT', 'ticker')",
+            "INSERT INTO feed_positions VALUES ('poloniex', 'ticker', 'log', 1, 2, 3, 4, 5, 5000)",
+            *(
+                "INSERT INTO candles VALUES (1, {}, {}, 1, '0.00000000000015', '2', '1', '2', NULL,"
+                " NULL, NULL, 1, 1, 1, '0.9833', 'restart', 'live', NULL, 1, 1)".format(*key)
+                for key in ((60_000, 1_750_000_020_000), (5_000, 1_750_000_025_000))
+            ),
+        ):
+            connection.execute(text(statement))
+    engine.dispose()
+    return url
+
+
+def test_rows_of_the_first_version_are_kept_and_people_find_them_in_a_view(first_version, tmp_path):
+    code, output = finish(upgrade(first_version, tmp_path))
+    assert code == 0, output
+    engine = create_engine(first_version)
+    with engine.connect() as connection:
+        connection.execute(text("SET time_zone = '-05:00'")) if "mysql" in engine.name else None
+        rows = connection.execute(text("SELECT * FROM candlesticks ORDER BY time_utc")).mappings()
+        found = [dict(row) for row in rows]
+        stored = connection.execute(text("SELECT * FROM stored_intervals ORDER BY 3")).all()
+        revised = connection.execute(text("SELECT revised FROM feed_positions")).scalar()
+    engine.dispose()
+    assert list(found[0]) == ["exchange", "symbol", "source", "interval", "time_utc", "open"] + [
+        "high", "low", "close", "volume", "quote_volume", "coverage"
+    ]  # fmt: skip
+    shown = [(row["interval"], str(row["time_utc"]), f"{Decimal(row['open']):f}") for row in found]
+    assert [(name, time, price.rstrip("0")) for name, time, price in shown] == [
+        ("1m", "2025-06-15 15:07:00", "0.00000000000015"),
+        ("5s", "2025-06-15 15:07:05", "0.00000000000015"),
+    ]
+    assert stored == [("poloniex", "ticker", length, 0, 2**63 - 1) for length in (5_000, 60_000)]
+    assert revised == 0
 
 
 @pytest.mark.parametrize("url", ["mariadb"], indirect=True)

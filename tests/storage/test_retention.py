@@ -31,7 +31,7 @@ def stored(engine):
     spans = [Span(ALL, time, time + 1_000, "outage") for time in times]
     store = FeedStore(engine, "poloniex", "ticker")
     epoch = store.take_over("log", 0, MINUTE).epoch
-    store.commit(Closing(NOW, found, spans, MINUTE), 0, 1, epoch, NOW)
+    store.commit(Closing(NOW, found, spans, (MINUTE,)), 0, 1, epoch, NOW)
     with writing(engine) as connection:
         row = dict(connection.execute(select(candles).limit(1)).mappings().one())
         connection.execute(insert(candle_revisions).values(**row, replaced_at=NOW))

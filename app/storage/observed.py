@@ -1,0 +1,80 @@
+"""What was not observed, and which intervals were stored when: what tells how far the candles of a
+feed can be trusted. Works within the transactions of others."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
+
+from app.market.coverage import FOREVER, Span
+from app.market.longer import Kept
+from app.market.windows import window_open
+from app.storage.tables import stored_intervals, unobserved
+
+Feed = tuple[str, str]
+"""(exchange, source)"""
+
+
+def spans(connection: Connection, feed: Feed, start: int, end: int) -> list[Span]:
+    """Those of all symbols that touch `[start, end)` (ms)."""
+    table = unobserved.c
+    query = select(table.symbol, table.start_time, table.end_time, table.reason)
+    query = query.filter_by(**_key(feed)).where(table.end_time > start, table.start_time < end)
+    return [Span(*row) for row in connection.execute(query)]
+
+
+def write_spans(connection: Connection, feed: Feed, found: Iterable[Span]) -> None:
+    """Insert the spans; one that continues a stored span of the same reason extends it."""
+    table = unobserved.c
+    for span in found:
+        here = and_(_of(unobserved, feed), table.symbol == span.symbol)
+        going_on = and_(table.end_time == span.start, table.reason == span.reason)
+        grown = connection.execute(
+            update(unobserved)
+            .where(here, or_(going_on, table.start_time == span.start))
+            .where(table.end_time < span.end)
+            .values(end_time=span.end)
+        )
+        same = and_(here, table.start_time == span.start, table.end_time >= span.end)
+        if (
+            not grown.rowcount
+            and connection.execute(select(unobserved).where(same)).first() is None
+        ):
+            row = {"start_time": span.start, "end_time": span.end, "reason": span.reason}
+            connection.execute(insert(unobserved).values(**_key(feed), symbol=span.symbol, **row))
+
+
+def intervals(connection: Connection, feed: Feed) -> list[Kept]:
+    """Which intervals were stored when."""
+    table = stored_intervals.c
+    query = select(table.interval_ms, table.since, table.until).filter_by(**_key(feed))
+    return [Kept(*row) for row in connection.execute(query)]
+
+
+def write_intervals(
+    connection: Connection, feed: Feed, stored: Iterable[int], closed_through: int
+) -> None:
+    """From now on these intervals (ms) are stored. closed_through: of what is committed, ms; the
+    window of a new interval that is open then will be whole, because it is made of parts."""
+    now = set(stored)
+    table = stored_intervals.c
+    here = _of(stored_intervals, feed)
+    running = select(table.interval_ms).where(here, table.until == FOREVER)
+    before = set(connection.scalars(running))
+    connection.execute(
+        update(stored_intervals)
+        .where(here, table.until == FOREVER, table.interval_ms.in_(before - now))
+        .values(until=closed_through)
+    )
+    for interval in sorted(now - before):
+        row = {"interval_ms": interval, "since": window_open(closed_through, interval)}
+        again = update(stored_intervals).where(here).filter_by(**row).values(until=FOREVER)
+        if not connection.execute(again).rowcount:
+            connection.execute(insert(stored_intervals).values(**_key(feed), **row, until=FOREVER))
+
+
+def _key(feed: Feed) -> dict[str, str]:
+    return {"exchange": feed[0], "source": feed[1]}
+
+
+def _of(table: Table, feed: Feed) -> ColumnElement[bool]:
+    return and_(table.c.exchange == feed[0], table.c.source == feed[1])
