@@ -13,6 +13,7 @@ from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from app import api
+from app.api.fragments import Fragments
 from app.api.listings import Listings
 from app.exchanges import ticker_adapter
 from app.exchanges.base import TickerAdapter
@@ -39,6 +40,7 @@ class Services:
     hub: Hub
     make_adapter: Callable[[str], TickerAdapter]
     listings: Listings
+    fragments: Fragments
 
 
 def create_app(config: "Config") -> Flask:
@@ -61,6 +63,8 @@ def create_app(config: "Config") -> Flask:
         return ticker_adapter(exchange, settings=config.settings, resolve=resolve_within)
 
     listings = Listings(make_adapter, time.monotonic)
-    app.extensions["candlekeep"] = Services(config, engine, hub, make_adapter, listings)
+    app.extensions["candlekeep"] = Services(
+        config, engine, hub, make_adapter, listings, Fragments()
+    )
     api.register(app)
     return app

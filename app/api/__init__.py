@@ -7,7 +7,7 @@ from flask import Flask
 from flask_restful import Api
 
 from app.api import problems
-from app.api.candlesticks import Candlesticks
+from app.api.candlesticks import Candlesticks, Latest
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import guard
@@ -17,6 +17,7 @@ from app.api.status import Livez, Readyz, Status
 RESOURCES = {
     "/": Index,
     "/candlesticks": Candlesticks,
+    "/candlesticks/latest": Latest,
     "/candle-sticke": CandleSticke,
     "/api/candles": ApiCandles,
     "/status": Status,

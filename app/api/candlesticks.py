@@ -20,3 +20,11 @@ class Candlesticks(Resource):
     def delete(self) -> Response:
         """Stop building; the candles stay."""
         return writing.delete()
+
+
+class Latest(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """The newest closed candle of each series."""
+        return reading.latest()

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from app.api.problems import Problem
-from app.api.times import LATEST
-from app.storage.candles import Key
+from app.market.windows import LATEST
+from app.storage.rows import Key
 
 VERSION = 1
 
@@ -17,8 +17,8 @@ class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     version: int
     question: str
     open_time: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
-    symbol: Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[A-Z0-9_]+\Z")]
-    interval: Annotated[int, msgspec.Meta(ge=1, le=LATEST)]
+    symbol: Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[A-Z0-9_]*\Z")]
+    interval: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
     down: bool
 
 

@@ -1,7 +1,8 @@
 """What a request may ask for: names, numbers and words, each checked once. Reads no data."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from decimal import Decimal
 
 from werkzeug.datastructures import MultiDict
 
@@ -10,7 +11,7 @@ from app.exchanges import EXCHANGES, SOURCES
 from app.market import ticks
 from app.market.coverage import ALL, ALL_NAME
 from app.market.ticks import Rejected
-from app.market.windows import interval_text, parse_interval
+from app.market.windows import DAY, HOUR, MINUTE, WEEK, interval_text, parse_length
 
 MAX_LIMIT = 1_000
 
@@ -27,6 +28,12 @@ _MEANT = {
 """What other services call our parameters, in lower case."""
 
 
+EXAMPLES = (15 * MINUTE, 30 * MINUTE, HOUR, 4 * HOUR, DAY, WEEK)
+"""Longer intervals to choose from, among many."""
+
+_UNIT = re.compile(r"([0-9]+) ?(s|m|h|d|w)[a-z]*", re.ASCII)
+
+
 class Parameters:
     """The query of one request: every name is known and comes once, every value is ASCII."""
 
@@ -34,7 +41,8 @@ class Parameters:
         check_names(query, known)
         for name, values in query.lists():
             if len(values) > 1:
-                raise Problem(400, f"{name} is given {len(values)} times.", parameter=name)
+                detail = f"{name} is given {len(values)} times; commas separate several values."
+                raise Problem(400, detail, parameter=name)
         self._given = {name: _plain_text(name, value) for name, value in query.items()}
 
     def get(self, name: str) -> str | None:
@@ -45,7 +53,7 @@ class Parameters:
         """One of a few words."""
         return one_of(name, self._given.get(name, default), allowed, status)
 
-    def limit(self, default: int) -> int:
+    def limit(self, default: int | None) -> int | None:
         """How many rows."""
         text = self._given.get("limit")
         if text is None:
@@ -55,12 +63,34 @@ class Parameters:
             raise Problem(400, detail, parameter="limit", allowed=f"1 to {MAX_LIMIT}")
         return int(text)
 
-    def intervals(self, stored: tuple[int, ...]) -> tuple[int, ...]:
-        """Stored intervals (ms), several of them with commas between; the shortest by default."""
+    def intervals(self, stored: tuple[int, ...], most: int) -> tuple[int, ...]:
+        """Intervals (ms), several of them with commas between; the shortest by default. Each is
+        stored or merged, from at most `most` stored candles for all of them together."""
         text = self._given.get("interval")
         if text is None:
             return stored[:1]
-        return tuple(sorted({_interval(word, stored) for word in text.split(",")}))
+        found = tuple(sorted({_interval(word, stored) for word in text.split(",")}))
+        for length in found:
+            base = max(one for one in stored if length % one == 0)
+            if length // base * len(found) > most:
+                detail = (
+                    f"A candle of {interval_text(length)} would be merged from {length // base} of"
+                    f" {interval_text(base)}: that is too many. INTERVALS can store longer ones."
+                )
+                raise Problem(400, detail, parameter="interval")
+        return found
+
+    def share(self, name: str) -> Decimal:
+        """A number from 0 to 1, 0 by default."""
+        text = self._given.get(name, "0")
+        if not re.fullmatch(r"0(\.[0-9]{1,9})?|1(\.0{1,9})?", text):
+            detail = f"{name}={text[:40]} is not a share such as 0.95."
+            raise Problem(400, detail, parameter=name, allowed="0 to 1")
+        return Decimal(text)
+
+    def flag(self, name: str) -> bool:
+        """Yes or no, no by default."""
+        return self.one_of(name, ("0", "1", "false", "true"), "0") in ("1", "true")
 
     def symbols(self, name: str = "symbol") -> tuple[str, ...] | None:
         """Canonical symbols, with commas between them; None for all and by default."""
@@ -131,19 +161,29 @@ def canonical_symbol(text: str, name: str) -> str:
 
 
 def _interval(word: str, stored: tuple[int, ...]) -> int:
-    names: Mapping[str, int] = {interval_text(length): length for length in stored}
-    if word in names:
-        return names[word]
-    detail = f"interval={word[:40]!a} is not stored here."
-    meant = _same_length(word.lower(), stored)
-    raise Problem(400, detail, parameter="interval", allowed=list(names), did_you_mean=meant)
+    length = _length(word)
+    if length is not None and length % stored[0] == 0:
+        return length
+    shortest = interval_text(stored[0])
+    names = dict.fromkeys(interval_text(length) for length in (*stored, *EXAMPLES))
+    raise Problem(
+        400,
+        f"interval={word[:40]!a} is neither a multiple of {shortest} that divides a day, nor 1w.",
+        parameter="interval",
+        allowed=[name for name in names if parse_length(name) % stored[0] == 0],
+        did_you_mean=_same_length(word.lower(), stored),
+    )
+
+
+def _length(word: str) -> int | None:
+    try:
+        return parse_length(word)
+    except ValueError:
+        return None
 
 
 def _same_length(word: str, stored: tuple[int, ...]) -> str | None:
-    """The stored interval that `60`, `60s`, `1min` or `1M` mean."""
-    word = f"{word}s" if word.isdigit() else re.sub(r"mins?$|minutes?$", "m", word)
-    try:
-        length = parse_interval(word)
-    except ValueError:
-        return None
-    return interval_text(length) if length in stored else None
+    """The interval that `60`, `1min`, `1hour` or `1M` mean."""
+    word = f"{word}s" if word.isdigit() else _UNIT.sub(r"\1\2", word.strip())
+    length = _length(word)
+    return interval_text(length) if length and length % stored[0] == 0 else None

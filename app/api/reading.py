@@ -1,178 +1,121 @@
-"""GET /candlesticks: what was asked for, a page of it, and where the page leads."""
+"""GET /candlesticks and /candlesticks/latest: a page of candles, and where it leads. Pages of
+closed candles are kept encoded."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from flask import Response, request
+from sqlalchemy import Engine
 
-from app.api.context import reply, services
-from app.api.cursors import read_cursor, write_cursor
+from app.api.context import services
+from app.api.cursors import write_cursor
+from app.api.exporting import export
+from app.api.fragments import Fragment
 from app.api.hints import why_empty
-from app.api.parameters import Parameters, known_exchange, known_source
-from app.api.problems import Problem
-from app.api.times import parse_time
-from app.market.ticks import plain
+from app.api.question import Question, Shape, page_query, read_latest_question, read_question
+from app.api.rendering import FORMATS, HEAD, JSON, RENDER
+from app.api.times import iso
 from app.market.windows import interval_text
-from app.storage.candles import Page, PageQuery, StoredCandle, read_page
+from app.storage.candles import Page, PageQuery, feed_state, read_latest, read_page
 
-NAMES = (
-    "exchange",
-    "symbol",
-    "interval",
-    "source",
-    "start",
-    "end",
-    "limit",
-    "order",
-    "cursor",
-)
-DEFAULT_LIMIT = 100
-MAX_NAMED = 20
-"""Each named symbol is looked up on its own, so they are few; all of them are one look-up."""
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What selects the rows and their order. Without `start` the newest rows are meant."""
-
-    exchange: str
-    source: str
-    symbols: tuple[str, ...] | None
-    intervals: tuple[int, ...]
-    start: int | None
-    end: int | None
-    order: str
-
-    @property
-    def down(self) -> bool:
-        """Whether pages lead from newer rows to older ones."""
-        return self.start is None or self.order == "desc"
-
-    @property
-    def presented_down(self) -> bool:
-        """Whether the rows of one page do."""
-        return self.order == "desc"
-
-    def query(self, limit: int, cursor: str | None) -> PageQuery:
-        """The page to read."""
-        after = None if cursor is None else read_cursor(cursor, self, self.down)
-        return PageQuery(
-            self.exchange,
-            self.source,
-            self.intervals,
-            self.symbols,
-            self.start,
-            self.end,
-            limit,
-            self.down,
-            after,
-        )
-
-
-class CandleJson(msgspec.Struct):
-    """A candle as clients see it: prices are strings that keep every digit."""
-
-    exchange: str
-    symbol: str
-    source: str
-    interval: str
-    open_time: int
-    close_time: int
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str | None
-    quote_volume: str | None
-    taker_buy_volume: str | None
-    tick_count: int
-    first_tick_time: int
-    last_tick_time: int
-    coverage: float
-    reasons: list[str]
-    origin: str
-    revision: int
-    closed: bool = True
+Read = Callable[[Engine, PageQuery], Page]
 
 
 def get() -> Response:
     """GET /candlesticks."""
-    given = Parameters(request.args, NAMES)
-    question = _question(given)
-    query = question.query(given.limit(DEFAULT_LIMIT), given.get("cursor"))
-    page = read_page(services().engine, query)
-    rows = page.rows if question.down == question.presented_down else page.rows[::-1]
-    data = [_candle(row, question) for row in rows]
-    return reply({"data": data, "meta": _meta(question, page)})
+    shared = services()
+    question, shape = read_question(request, shared.config)
+    forming = None
+    if question.include_open:
+        # Before the rows are read: what closes in between is in both, never in neither.
+        forming = shared.hub.open_candles((question.exchange, question.source))
+    query = page_query(question, shape, shared.config.intervals, forming)
+    if shape.streamed:
+        return export(question, shape, query)
+    return _answer(question, shape, query, read_page)
 
 
-def _question(given: Parameters) -> Question:
-    config = services().config
-    question = Question(
-        known_exchange(given.get("exchange") or config.exchange),
-        known_source(given.get("source") or config.source),
-        _symbols(given),
-        given.intervals(config.intervals),
-        _time(given, "start"),
-        _time(given, "end"),
-        given.one_of("order", ("asc", "desc"), "asc"),
-    )
-    start, end = question.start, question.end
-    if start is not None and end is not None and start >= end:
-        detail = f"start={start} is not before end={end}; the range is [start, end)."
-        raise Problem(400, detail, parameter="start")
-    return question
+def latest() -> Response:
+    """GET /candlesticks/latest."""
+    question, shape = read_latest_question(request, services().config)
+    query = page_query(question, shape, services().config.intervals)
+    return _answer(question, shape, query, read_latest)
 
 
-def _symbols(given: Parameters) -> tuple[str, ...] | None:
-    symbols = given.symbols()
-    if symbols is not None and len(symbols) > MAX_NAMED:
-        detail = f"{len(symbols)} symbols are named."
-        raise Problem(400, detail, parameter="symbol", allowed=f"1 to {MAX_NAMED}, or all")
-    return symbols
+def _answer(question: Question, shape: Shape, query: PageQuery, read: Read) -> Response:
+    fragment = _fragment(question, shape, query, read)
+    body, digest = fragment.body, fragment.digest
+    if shape.format == JSON:
+        meta = msgspec.json.encode(_meta(question, shape, fragment))
+        body = b'{"data":[' + body + b'],"meta":' + meta + b"}\n"
+        digest += meta
+    answer = Response(body, content_type=FORMATS[shape.format])
+    # What is closed stays as it is, but more may close at any moment: ask each time.
+    answer.headers["Cache-Control"] = "no-cache"
+    answer.headers["Vary"] = "Accept"
+    if fragment.next_cursor:
+        answer.headers["Link"] = f'<{_address(fragment.next_cursor)}>; rel="next"'
+    answer.set_etag(hashlib.blake2s(digest, digest_size=12).hexdigest())
+    answer.make_conditional(request)
+    return answer
 
 
-def _time(given: Parameters, name: str) -> int | None:
-    text = given.get(name)
-    return None if text is None else parse_time(name, text)
+def _fragment(question: Question, shape: Shape, query: PageQuery, read: Read) -> Fragment:
+    """The encoded page, as it was kept or anew."""
+    shared = services()
+    if question.include_open:
+        return _encode(question, shape, query, read(shared.engine, query))
+    key = read.__name__, question, shape
+    now = feed_state(shared.engine, question.exchange, question.source)
+    kept = shared.fragments.get(key, now)
+    if kept is not None:
+        return kept
+    fragment = _encode(question, shape, query, read(shared.engine, query))
+    shared.fragments.put(key, fragment)
+    return fragment
 
 
-def _meta(question: Question, page: Page) -> dict[str, str | int | None]:
-    follows = None
-    if page.more:
-        follows = write_cursor(question, page.rows[-1].key, question.down)
-    meta: dict[str, str | int | None] = {
+def _encode(question: Question, shape: Shape, query: PageQuery, page: Page) -> Fragment:
+    rows = page.rows if query.down == question.presented_down else page.rows[::-1]
+    body = HEAD[shape.format]
+    body += RENDER[shape.format](rows, question.exchange, question.source, shape.as_iso)
+    cursor = page.after and write_cursor(question, page.after, query.down)
+    digest = hashlib.blake2s(body, digest_size=12).digest()
+    return Fragment(body, digest, len(rows), cursor, page.state, _final(query, page))
+
+
+def _final(query: PageQuery, page: Page) -> bool:
+    """Whether every window that the page looked at, of any interval, is decided."""
+    if query.down:
+        last = query.after.open_time if query.after else query.end
+    else:
+        last = page.after.open_time if page.after else query.end
+    through = page.state.closed_through
+    if last is None or through is None or query.forming is not None:
+        return False
+    return last + max(query.intervals) <= through
+
+
+def _meta(question: Question, shape: Shape, fragment: Fragment) -> dict[str, Any]:
+    through = fragment.state.closed_through
+    meta = {
         "exchange": question.exchange,
         "source": question.source,
         "interval": ",".join(interval_text(interval) for interval in question.intervals),
-        "closed_through": page.closed_through,
-        "next_cursor": follows,
-        "count": len(page.rows),
+        "closed_through": iso(through) if shape.as_iso and through else through,
+        "next_cursor": fragment.next_cursor,
+        "count": fragment.count,
     }
-    if not page.rows:
+    if not fragment.count and fragment.next_cursor is None:
         feed = question.exchange, question.source
-        interval = question.intervals[0]
-        meta["hint"] = why_empty(feed, question.symbols, interval, page.closed_through)
+        meta["hint"] = why_empty(feed, question.symbols, question.intervals[0], through)
     return meta
 
 
-def _candle(row: StoredCandle, question: Question) -> CandleJson:
-    return CandleJson(
-        question.exchange,
-        row.symbol,
-        question.source,
-        interval_text(row.interval),
-        row.open_time,
-        row.open_time + row.interval - 1,
-        plain(row.open),
-        plain(row.high),
-        plain(row.low),
-        plain(row.close),
-        None if row.volume is None else plain(row.volume),
-        None if row.quote_volume is None else plain(row.quote_volume),
-        None if row.taker_buy_volume is None else plain(row.taker_buy_volume),
-        row.tick_count,
-        row.first_tick_time,
-        row.last_tick_time,
-        float(row.coverage),
-        row.reasons.split(",") if row.reasons else [],
-        row.origin,
-        row.revision,
-    )
+def _address(cursor: str) -> str:
+    """Where the next page is."""
+    query = {**request.args.to_dict(), "cursor": cursor}
+    return f"{request.base_url}?{urlencode(query)}"

@@ -4,9 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from app.api.problems import Problem
-
-LATEST = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
+from app.market.windows import LATEST
 
 LARGEST_SECONDS = 99_999_999_999
 """A number up to here is a time in seconds by mistake: as ms it would lie before March 1973."""

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.market.feed import Forming
+
 Feed = tuple[str, str]
 """(exchange, source)"""
 
@@ -50,6 +52,8 @@ class Hub:
         self.clock, self.monotonic = clock, monotonic
         self.feeds: dict[Feed, FeedState] = {}
         self.loops: dict[str, LoopState] = {}
+        self.forming: dict[Feed, Callable[[], Forming]] = {}
+        """What is open, asked of the builders that run in this process."""
         self.role = "none"
         self.changed = threading.Event()
 
@@ -61,6 +65,11 @@ class Hub:
         """Exchange time as well as this process knows it, epoch ms."""
         known = self.feeds.get(feed)
         return self.clock() + (known.offset or 0 if known else 0)
+
+    def open_candles(self, feed: Feed) -> Forming:
+        """What is open; nothing where another process builds."""
+        ask = self.forming.get(feed)
+        return ask() if ask else Forming([], [], self.now(feed))
 
     def wake(self) -> None:
         """Tell the pipeline that subscriptions changed."""

@@ -1,7 +1,9 @@
 """Coverage: which share of a window was observed, from the spans that were not. Pure arithmetic."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import accumulate
 from typing import NamedTuple
 
 ALL = "*"
@@ -45,6 +47,27 @@ def coverage(
     observed = end - start - _length(missed)
     share = Decimal(observed * 10_000 // (end - start)).scaleb(-4)
     return share, tuple(sorted({reason for _, _, reason in missed}))
+
+
+class Missed:
+    """Many spans, of which few touch any one window."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self._spans = sorted(spans, key=lambda span: span.start)
+        self._starts = [span.start for span in self._spans]
+        # How far any of the spans up to each place reaches: what ends sooner need not be looked at.
+        self._reach = list(accumulate((span.end for span in self._spans), max))
+
+    def within(self, symbol: str, start: int, end: int) -> list[Span]:
+        """Those of `symbol` or of all that touch `[start, end)` (ms)."""
+        found = []
+        place = bisect_left(self._starts, end) - 1
+        while place >= 0 and self._reach[place] > start:
+            span = self._spans[place]
+            if span.end > start and span.symbol in (symbol, ALL):
+                found.append(span)
+            place -= 1
+        return found
 
 
 def _outside(start: int, end: int, periods: Sequence[Period]) -> list[Span]:

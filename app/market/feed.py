@@ -6,6 +6,7 @@ A function of the log and the subscriptions, so replay gives what live gave.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from app.market.candles import Bar, Candle, Fold, merge
 from app.market.coverage import Period, Span, coverage
@@ -24,6 +25,24 @@ class Closing:
     candles: list[Candle]
     spans: list[Span]
     intervals: tuple[int, ...]
+
+
+class OpenCandle(NamedTuple):
+    """What an open window of a stored interval (ms) holds so far."""
+
+    symbol: str
+    interval: int
+    open_time: int
+    bar: Bar
+
+
+class Forming(NamedTuple):
+    """All that is open. spans: what was not observed lately; frontier: what happens from then on
+    (ms) has not been observed yet."""
+
+    candles: list[OpenCandle]
+    spans: list[Span]
+    frontier: int
 
 
 class _Series:
@@ -100,6 +119,27 @@ class FeedFold:
         horizon = window_open(through, self.longest)
         self._spans = [span for span in self._spans if span.end > horizon]
         return closing
+
+    def forming(self) -> Forming:
+        """The open windows of every interval as they stand."""
+        found = [candle for symbol in self._series for candle in self._open(symbol)]
+        spans = self._spans + self.observation.spans
+        return Forming(found, spans, self.observation.frontier)
+
+    def _open(self, symbol: str) -> Iterable[OpenCandle]:
+        series = self._series[symbol]
+        bars: dict[tuple[int, int], Bar | None] = {
+            (length, start): bar for length, (start, bar) in series.longer.items()
+        }
+        for window in sorted(series.folds):
+            part = series.folds[window].bar()
+            yield OpenCandle(symbol, self.shortest, window, part)
+            for length in self.intervals[1:]:
+                key = length, window_open(window, length)
+                bars[key] = merge(bars.get(key), part)
+        for (length, start), bar in bars.items():
+            assert bar is not None
+            yield OpenCandle(symbol, length, start, bar)
 
     def _add(self, tick: Tick) -> bool:
         """Whether the tick is late. Rule 12: a row that repeats the previous one, or is older, is

@@ -1,6 +1,7 @@
 """Which stored interval the candles of another one are merged from. Stored intervals may change
 over the years, so the answer depends on the time asked for."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list
         cuts.add(window_up(one.until, interval))
     edges = sorted(cut for cut in cuts if start <= cut <= end)
     found: list[Stretch] = []
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in itertools.pairwise(edges):
         piece = _piece(interval, left, right, fitting)
         if piece is None:
             continue

@@ -10,6 +10,9 @@ DAY = 24 * HOUR
 WEEK = 7 * DAY
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 
+LATEST = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
 MONDAY = 4 * DAY
 """The first Monday after the epoch, which was a Thursday: weeks begin on Mondays."""
 
@@ -17,7 +20,7 @@ MONDAY = 4 * DAY
 def parse_length(text: str) -> int:
     """Length in ms of any interval such as `5s`, `1m`, `4h`, `1d` or `1w`, as far as it divides a
     day or is a week; ValueError says what is allowed."""
-    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text.strip(), re.ASCII)
+    match = re.fullmatch(r"([1-9][0-9]{0,4})([smhdw])", text, re.ASCII)
     length = int(match[1]) * UNITS[match[2]] if match else 0
     if length != WEEK and (not length or DAY % length):
         raise ValueError(
@@ -29,7 +32,7 @@ def parse_length(text: str) -> int:
 def parse_interval(text: str) -> int:
     """Length in ms of a stored interval such as `1m` or `5s`; ValueError says what is allowed."""
     try:
-        length = parse_length(text)
+        length = parse_length(text.strip())
     except ValueError:
         length = 0
     if not length or LONGEST % length:

@@ -1,12 +1,13 @@
 """The builder of one feed: reads the log from the stored position, folds, and commits what has
 closed together with the position. It has no clock but the log's."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
 from app.live.hub import FeedState
-from app.market.feed import Closing, FeedFold
+from app.market.feed import Closing, FeedFold, Forming, OpenCandle
 from app.market.subscriptions import Subscriptions
 from app.market.windows import window_open
 from app.pipeline.resume import ResumePoint
@@ -47,6 +48,7 @@ class Builder:
         self._pending: list[int] = []
         self._refresh_due = 0
         self._waiting: _Commit | None = None
+        self._folding = threading.Lock()
         self._position = self._replayed = self._epoch = 0
         self.resume = 0
         """What lies before this log position is confirmed by the database."""
@@ -83,6 +85,20 @@ class Builder:
         self._state.database_error = ""
         return self._position < self._log.end
 
+    def forming(self) -> Forming:
+        """What is open; for any thread. What is decided but not committed yet counts as open: no
+        reader has seen it."""
+        with self._folding:
+            found = self._fold.forming()
+            waiting = self._waiting
+        if waiting is None:
+            return found
+        decided = [
+            OpenCandle(candle.symbol, candle.interval, candle.open_time, candle.bar)
+            for candle in waiting.closing.candles
+        ]
+        return found._replace(candles=decided + found.candles)
+
     def _refresh(self, now: int) -> None:
         rows = self._store.subscriptions()
         self._subscriptions = Subscriptions(
@@ -96,10 +112,11 @@ class Builder:
         for entry in islice(self._log.read(self._position), BATCHES_AT_ONCE):
             self._apply(entry)
             self._position = entry.end
-        closing = self._fold.take_closing(self._subscriptions)
-        if closing is not None:
-            resume = self._batches.at(closing.closed_through, self._position)
-            self._waiting = _Commit(closing, resume, self._position)
+        with self._folding:
+            closing = self._fold.take_closing(self._subscriptions)
+            if closing is not None:
+                resume = self._batches.at(closing.closed_through, self._position)
+                self._waiting = _Commit(closing, resume, self._position)
 
     def _apply(self, entry: Entry) -> None:
         batch, state = entry.batch, self._state
@@ -110,7 +127,8 @@ class Builder:
         if self._pending and batch.offset is not None and entry.end > self._replayed:
             self._store.take_up(self._pending, batch.asked)
             self._refresh(self._clock())
-        late = self._fold.apply(batch, self._subscriptions)
+        with self._folding:
+            late = self._fold.apply(batch, self._subscriptions)
         self._batches.note(entry.position, batch)
         if entry.end > self._replayed:
             # The others were counted before the restart.

@@ -79,6 +79,7 @@ class RunningFeed:
         self._log.close()
         if self._adapter is not None:
             self._adapter.close()
+        self._hub.forming.pop(self.feed, None)
         for loop in (self.collector, self.builder):
             self._hub.loops.pop(loop.name, None)
 
@@ -115,6 +116,7 @@ class RunningFeed:
                 if not loaded:
                     builder.load(self._begin)
                     loaded, self._begin = True, None
+                    self._hub.forming[self.feed] = builder.forming
                 more = builder.step(clock())
             except NotOwner:
                 self.disowned = True

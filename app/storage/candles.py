@@ -1,91 +1,62 @@
-"""The read side: pages of stored candles in reading order, and how far each feed has come.
+"""The read side: pages of candles in reading order, whatever they are made from."""
 
-Knows keys and indexes; what a page means to a client is the API's business.
-"""
-
-import operator
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Select,
-    and_,
-    func,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import Engine, func, select
 
+from app.market.coverage import FOREVER, Span
+from app.market.feed import Forming
+from app.market.longer import Kept, stretches
+from app.market.windows import LATEST, window_open
 from app.storage.database import reading
 from app.storage.feeds import Position
-from app.storage.tables import candles, feed_positions, series
+from app.storage.filling import NONE, PREVIOUS, FilledLane, first_windows, set_prices
+from app.storage.lanes import Course, Lane, Stop, bounds, merged
+from app.storage.rows import Key, Rows, Series, State, StoredCandle
+from app.storage.shares import with_coverage
+from app.storage.tables import feed_positions, series
 
-
-class Key(NamedTuple):
-    """The place of a candle in reading order. open_time and interval in ms."""
-
-    open_time: int
-    symbol: str
-    interval: int
-
-
-class StoredCandle(NamedTuple):
-    """One row. Times and interval in ms; reasons separated by commas."""
-
-    symbol: str
-    interval: int
-    open_time: int
-    revision: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal | None
-    quote_volume: Decimal | None
-    taker_buy_volume: Decimal | None
-    tick_count: int
-    first_tick_time: int
-    last_tick_time: int
-    coverage: Decimal
-    reasons: str
-    origin: str
-    sequence: int
-
-    @property
-    def key(self) -> Key:
-        """Where the row stands in reading order."""
-        return Key(self.open_time, self.symbol, self.interval)
+SCAN = 50_000
+"""Stored rows that one page may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
     """Candles of one feed with open_time in `[start, end)`, in order of (open_time, symbol,
-    interval) or, with `down`, the other way round. symbols: None for all; after: the key that
-    the page follows, in the direction of reading."""
+    interval) or, with `down`, the other way round.
+
+    stored: the intervals (ms) that are stored now; symbols: None for all; after: the key that the
+    page follows, in the direction of reading; fill: rows for decided windows without a candle;
+    min_coverage: 0 to 1; forming: what is open, if that is wanted too; closed_through: what the
+    page before took for closed (ms), where all pages shall show one state.
+    """
 
     exchange: str
     source: str
     intervals: tuple[int, ...]
+    stored: tuple[int, ...]
     symbols: tuple[str, ...] | None = None
     start: int | None = None
     end: int | None = None
     limit: int = 100
     down: bool = False
     after: Key | None = None
+    fill: str = NONE
+    min_coverage: Decimal = Decimal(0)
+    forming: Forming | None = None
+    closed_through: int | None = None
 
 
 class Page(NamedTuple):
-    """Rows in reading order. closed_through: every candle that ended by this time (ms) had been
-    committed when the rows were read; None before the feed's first. more: rows follow."""
+    """Rows in reading order. after: where the next page begins, None where there is none. state: of
+    the feed, from before the rows were read: what it calls closed is in the page."""
 
     rows: list[StoredCandle]
-    more: bool
-    closed_through: int | None
+    after: Key | None
+    state: State
 
 
 class FeedPosition(NamedTuple):
@@ -96,21 +67,28 @@ class FeedPosition(NamedTuple):
     position: Position
 
 
-_columns = [
-    series.c.symbol,
-    candles.c.interval_ms,
-    *(candles.c[name] for name in StoredCandle._fields[2:]),
-]
-_ORDER = (candles.c.open_time, series.c.symbol, candles.c.interval_ms)
-
-
 def read_page(engine: Engine, query: PageQuery) -> Page:
-    """One page. The feed's position is read first: what it calls closed is in the page then."""
+    """One page. It may have fewer rows than were asked for although more follow: `after` tells."""
     with reading(engine) as connection:
-        closed_through = _closed_through(connection, query)
-        ids = _series_ids(connection, query)
-        rows = _rows(connection, query, ids) if ids else []
-    return Page(rows[: query.limit], len(rows) > query.limit, closed_through)
+        rows = Rows(connection, (query.exchange, query.source))
+        state = rows.state()
+        return _Reading(rows, query, state).page()
+
+
+def read_latest(engine: Engine, query: PageQuery) -> Page:
+    """The newest closed candle of each series and interval, by symbol and interval. Of the query
+    `start`, `end`, `fill`, `forming` and `down` count for nothing."""
+    with reading(engine) as connection:
+        rows = Rows(connection, (query.exchange, query.source))
+        state = rows.state()
+        query = replace(query, start=None, end=None, fill=NONE, forming=None, down=False)
+        return _Reading(rows, query, state).latest()
+
+
+def feed_state(engine: Engine, exchange: str, source: str) -> State:
+    """How far a feed has come."""
+    with reading(engine) as connection:
+        return Rows(connection, (exchange, source)).state()
 
 
 def feed_positions_of_all(engine: Engine) -> tuple[list[FeedPosition], int]:
@@ -125,109 +103,164 @@ def feed_positions_of_all(engine: Engine) -> tuple[list[FeedPosition], int]:
         return found, connection.scalar(select(func.count()).select_from(series)) or 0
 
 
-def _closed_through(connection: Connection, query: PageQuery) -> int | None:
-    found = select(feed_positions.c.closed_through).filter_by(
-        exchange=query.exchange, source=query.source
-    )
-    return connection.scalar(found) or None
+@dataclass(slots=True)
+class _Reading:
+    """One page in the making."""
 
+    rows: Rows
+    query: PageQuery
+    state: State
+    _series: list[Series] = field(default_factory=list)
+    _kept: list[Kept] = field(default_factory=list)
+    _gaps: dict[int, list[Span]] = field(default_factory=dict)
 
-def _series_ids(connection: Connection, query: PageQuery) -> list[int]:
-    found = select(series.c.id).filter_by(exchange=query.exchange, source=query.source)
-    if query.symbols is not None:
-        found = found.where(series.c.symbol.in_(query.symbols))
-    return list(connection.scalars(found))
+    def __post_init__(self) -> None:
+        query = self.query
+        if query.closed_through is not None:
+            self.state = self.state._replace(closed_through=query.closed_through)
+        through = self.state.closed_through
+        if query.forming is not None and through is not None:
+            open_still = [
+                part for part in query.forming.candles if part.open_time + part.interval > through
+            ]
+            self.query = query = replace(query, forming=query.forming._replace(candles=open_still))
+        self._kept = self.rows.kept() or [Kept(length, 0, FOREVER) for length in query.stored]
+        known = self.rows.series(query.symbols)
+        if query.forming is not None:
+            names = {part.symbol for part in query.forming.candles}
+            names -= {one.symbol for one in known}
+            # A symbol whose first candle is still open has no number; nothing is stored under 0.
+            known += [
+                Series(name, 0) for name in names if not query.symbols or name in query.symbols
+            ]
+            known.sort()
+        self._series = known[::-1] if query.down else known
 
+    def page(self) -> Page:
+        """See `read_page`."""
+        if not self._series:
+            return Page([], None, self.state)
+        lanes = [self._lane(interval) for interval in self.query.intervals]
+        found: list[StoredCandle] = []
+        while True:
+            some, after, stopped = self._collect(lanes, self.query.limit - len(found))
+            found += self._chosen(some)
+            if after is None or stopped or len(found) >= self.query.limit:
+                return Page(found, after, self.state)
 
-def _rows(connection: Connection, query: PageQuery, ids: list[int]) -> list[StoredCandle]:
-    """The page's rows and one more, if there is one.
+    def latest(self) -> Page:
+        """See `read_latest`."""
+        query, after = self.query, self.query.after
+        some = [one for one in self._series if after is None or one.symbol > after.symbol]
+        rows_each = sum(
+            interval // (self._base_now(interval) or interval) for interval in query.intervals
+        )
+        some = some[: max(1, min(query.limit // len(query.intervals), SCAN // rows_each))]
+        found: list[StoredCandle] = []
+        for interval in query.intervals:
+            base = self._base_now(interval)
+            if base is not None and some:
+                found += self._newest(some, interval, base)
+        found.sort(key=lambda row: (row.symbol, row.interval))
+        ended = not some or some[-1].symbol == self._series[-1].symbol
+        last = None if ended else Key(0, some[-1].symbol, 0)
+        return Page(self._chosen(found), last, self.state)
 
-    Symbols are sorted by name and the indexes by id, so a database asked for all symbols would
-    sort the whole history. Open times alone come out of the index in order: they say in which
-    range the page lies, and only that is sorted.
-    """
-    times = _times(query)
-    boundary = connection.scalar(_boundary(query, ids))
-    if boundary is not None:
-        times = _Times(boundary, times.end) if query.down else _Times(times.start, boundary + 1)
-    found = (
-        _hinted(select(*_columns).join(series, series.c.id == candles.c.series_id), query)
-        .where(candles.c.series_id.in_(ids), candles.c.interval_ms.in_(query.intervals))
-        .where(*times.conditions(), *_from_key(query))
-        .order_by(*(column.desc() if query.down else column for column in _ORDER))
-        .limit(query.limit + 1)
-    )
-    return [StoredCandle(*row) for row in connection.execute(found)]
+    def _lane(self, interval: int) -> Lane | FilledLane:
+        query, forming = self.query, self.query.forming
+        through = self.state.closed_through
+        start = query.start or 0
+        end = LATEST if query.end is None else query.end
+        first, last = bounds(interval, start, end, None if forming is not None else through)
+        found = stretches(interval, first, last, self._kept)
+        self._gaps[interval] = [span for stretch in found for span in stretch.spans]
+        budget = SCAN // len(query.intervals)
+        lane = Lane(
+            self.rows,
+            Course(
+                interval,
+                self._series,
+                found[::-1] if query.down else found,
+                query.down,
+                query.after,
+                query.limit,
+                budget,
+                () if forming is None else forming.candles,
+                through,
+            ),
+        )
+        if query.fill == NONE:
+            return lane
+        grid = bounds(interval, start, end, through or 0)
+        known = first_windows(self.rows, self._series, interval, self._bases(interval))
+        return FilledLane(lane, known, grid, budget)
 
+    def _bases(self, interval: int) -> set[int]:
+        """All stored intervals that ever fit."""
+        return {one.interval for one in self._kept if interval % one.interval == 0}
 
-def _boundary(query: PageQuery, ids: list[int]) -> Select[Any]:
-    """The open time of the page's last row or one further on; no row if the page is the last.
+    def _collect(
+        self, lanes: Sequence[Lane | FilledLane], count: int
+    ) -> tuple[list[StoredCandle], Key | None, bool]:
+        """Up to `count` rows in order; the key after which more may follow; and whether a lane
+        could read no further."""
+        found: list[StoredCandle] = []
+        while len(found) < count:
+            lane = self._next(lanes)
+            if lane is None:
+                return found, None, False
+            head = lane.head()
+            if isinstance(head, Stop):
+                return found, head.after, True
+            found.append(lane.pop())
+        after = None if all(lane.ended for lane in lanes) else found[-1].key
+        return found, after, False
 
-    Ties of the key that the page follows are left out: they only make the range longer.
-    """
-    time = candles.c.open_time
-    parts = [
-        _hinted(select(time), query)
-        .where(lane, *_times(query, ties=False).conditions())
-        .order_by(time.desc() if query.down else time)
-        .limit(query.limit + 1)
-        .subquery()
-        for lane in _lanes(query, ids)
-    ]
-    times = union_all(*(select(part.c.open_time) for part in parts)).subquery()
-    first = times.c.open_time.desc() if query.down else times.c.open_time
-    return select(times.c.open_time).order_by(first).offset(query.limit).limit(1)
+    def _next(self, lanes: Sequence[Lane | FilledLane]) -> Lane | FilledLane | None:
+        """The lane whose head comes first in reading direction; of equals one with a candle, as
+        what a Stop follows has been read."""
+        best, best_key = None, None
+        for lane in lanes:
+            head = lane.head()
+            if head is None:
+                continue
+            stopped = isinstance(head, Stop)
+            key = head.after if isinstance(head, Stop) else head.key
+            rank = (key, not stopped) if self.query.down else (key, stopped)
+            if best_key is None or (rank > best_key if self.query.down else rank < best_key):
+                best, best_key = lane, rank
+        return best
 
+    def _chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
+        """`found` with prices and coverage, as far as it is covered well enough."""
+        query = self.query
+        if query.fill == PREVIOUS:
+            bases = {interval: self._bases(interval) for interval in query.intervals}
+            found = set_prices(found, self.rows, self._series, bases, query.down)
+        found = with_coverage(found, self.rows, self._gaps, query.forming)
+        if not query.min_coverage:
+            return found
+        return [row for row in found if Decimal(row.coverage or 0) >= query.min_coverage]
 
-def _lanes(query: PageQuery, ids: Sequence[int]) -> list[ColumnElement[bool]]:
-    """Conditions under each of which one index yields the open times in order: the primary key
-    for a named symbol, `ix_candles_time` for all of them."""
-    intervals = [candles.c.interval_ms == interval for interval in query.intervals]
-    if query.symbols is None:
-        return [and_(interval, candles.c.series_id.in_(ids)) for interval in intervals]
-    numbers = [candles.c.series_id == number for number in ids]
-    return [and_(interval, number) for interval in intervals for number in numbers]
+    def _base_now(self, interval: int) -> int | None:
+        fitting = [
+            one.interval
+            for one in self._kept
+            if one.until == FOREVER and interval % one.interval == 0
+        ]
+        return max(fitting, default=None)
 
-
-def _hinted(statement: Select[Any], query: PageQuery) -> Select[Any]:
-    """MySQL may guess otherwise, and would then read all there is."""
-    index = "ix_candles_time" if query.symbols is None else "PRIMARY"
-    return statement.prefix_with("STRAIGHT_JOIN", dialect="mysql").with_hint(
-        candles, f"FORCE INDEX ({index})", "mysql"
-    )
-
-
-class _Times(NamedTuple):
-    """Open times in `[start, end)`. One bound for each side, because of several that a statement
-    gives SQLite takes any for its look-up."""
-
-    start: int | None
-    end: int | None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        time = candles.c.open_time
-        conditions = [] if self.start is None else [time >= self.start]
-        return conditions if self.end is None else [*conditions, time < self.end]
-
-
-def _times(query: PageQuery, ties: bool = True) -> _Times:
-    """The query's range as far as its key has left it; ties: with the key's own open time."""
-    if query.after is None:
-        return _Times(query.start, query.end)
-    time = query.after.open_time
-    if query.down:
-        end = time + ties
-        return _Times(query.start, end if query.end is None else min(end, query.end))
-    start = time + (not ties)
-    return _Times(start if query.start is None else max(start, query.start), query.end)
-
-
-def _from_key(query: PageQuery) -> list[ColumnElement[bool]]:
-    """What follows the key, given that its time does not precede the key's."""
-    if query.after is None:
-        return []
-    time, symbol, interval = _ORDER
-    key = query.after
-    beyond = operator.lt if query.down else operator.gt
-    same_symbol = and_(symbol == key.symbol, beyond(interval, key.interval))
-    return [or_(beyond(time, key.open_time), beyond(symbol, key.symbol), same_symbol)]
+    def _newest(self, some: Sequence[Series], interval: int, base: int) -> Iterable[StoredCandle]:
+        """The newest closed candle of each."""
+        through = self.state.closed_through
+        before = window_open(LATEST if through is None else through, interval)
+        rows = self.rows.last_before(some, base, before, interval)
+        if base == interval:
+            return rows
+        parts: dict[str, list[StoredCandle]] = {}
+        for row in rows:
+            parts.setdefault(row.symbol, []).append(row)
+        return [
+            merged(found, window_open(found[0].open_time, interval), interval, True)
+            for found in parts.values()
+        ]

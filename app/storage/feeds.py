@@ -1,12 +1,12 @@
 """What a builder reads at its start and commits when windows close: candles, spans and position in
 one transaction, by the owner of the feed only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
 from app.market.coverage import FOREVER, Span

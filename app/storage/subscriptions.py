@@ -38,13 +38,20 @@ def all_of(
     engine: Engine, exchange: str | None = None, source: str | None = None
 ) -> list[Subscription]:
     """Every subscription ever made, oldest first."""
+    with reading(engine) as connection:
+        return found(connection, exchange, source)
+
+
+def found(
+    connection: Connection, exchange: str | None = None, source: str | None = None
+) -> list[Subscription]:
+    """The same, within a transaction."""
     query = select(*_columns).order_by(table.c.id)
     if exchange is not None:
         query = query.where(table.c.exchange == exchange)
     if source is not None:
         query = query.where(table.c.source == source)
-    with reading(engine) as connection:
-        return [Subscription(*row) for row in connection.execute(query)]
+    return [Subscription(*row) for row in connection.execute(query)]
 
 
 def start(

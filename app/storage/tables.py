@@ -25,6 +25,12 @@ from app.market.ticks import plain
 db = SQLAlchemy()
 
 
+def decimal_type(dialect: Dialect, precision: int, scale: int) -> TypeEngine[Any]:
+    """What a database keeps exact decimals in."""
+    kind = Text() if dialect.name == "sqlite" else Numeric(precision, scale)
+    return dialect.type_descriptor(kind)
+
+
 class ExactDecimal(TypeDecorator[Decimal]):
     """DECIMAL(precision, scale); text on SQLite, whose NUMERIC is a float and loses digits."""
 
@@ -33,11 +39,10 @@ class ExactDecimal(TypeDecorator[Decimal]):
 
     def __init__(self, precision: int, scale: int) -> None:
         super().__init__(precision, scale)
+        self._digits = precision, scale
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(Text())
-        return dialect.type_descriptor(self.impl_instance)
+        return decimal_type(dialect, *self._digits)
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
         return plain(value) if value is not None and dialect.name == "sqlite" else value

@@ -91,23 +91,67 @@ def test_a_range_has_to_end_after_it_starts(client, start, end):
     [
         ("1M", "1m"),
         ("60", "1m"),
-        ("60s", "1m"),
         ("5min", "5m"),
         ("10minutes", "10m"),
-        ("2m", None),
-        ("1h", None),
+        ("1hour", "1h"),
+        ("90s", None),
+        ("7m", None),
+        ("2w", None),
+        ("2d", None),
+        ("0m", None),
+        ("٣m", None),
+        ("9223372036854775808m", None),
         ("", None),
         ("1m%20", "1m"),
         ("１m", None),
         ("1m,", None),
     ],
 )
-def test_an_interval_that_is_not_stored_is_refused_with_those_that_are(client, text, meant):
+def test_an_interval_that_cannot_be_made_is_refused_with_some_that_can(client, text, meant):
     problem = refused(client, f"interval={text}")
     assert problem["parameter"] == "interval"
     assert problem.get("did_you_mean") == meant
     if text.isascii() and text:
-        assert problem["allowed"] == ["1m", "5m", "10m"]
+        assert problem["allowed"] == ["1m", "5m", "10m", "15m", "30m", "1h", "4h", "1d", "1w"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("60s", "1m"), ("60m", "1h"), ("24h", "1d"), ("7d", "1w"), ("2m,1m", "1m,2m")],
+)
+def test_an_interval_is_answered_under_its_one_name(client, text, name):
+    assert client.get(f"/candlesticks?interval={text}").json["meta"]["interval"] == name
+
+
+def test_an_interval_of_too_many_parts_is_refused(make_app):
+    client = make_app(INTERVALS="1s").test_client()
+    problem = refused(client, "interval=1w")
+    assert problem["parameter"] == "interval" and "604800 of 1s" in problem["detail"]
+    assert client.get("/candlesticks?interval=12h").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "fill=zero",
+        "fill=",
+        "fill=PREVIOUS",
+        "min_coverage=95",
+        "min_coverage=-0.1",
+        "min_coverage=1.01",
+        "min_coverage=NaN",
+        "min_coverage=1e-3",
+        "min_coverage=.5",
+        "min_coverage=٠",
+        "include_open=yes",
+        "include_open=2",
+        "times=utc",
+        "format=xml",
+        "format=CSV",
+    ],
+)
+def test_words_and_shares_outside_of_what_is_allowed_are_refused(client, query):
+    assert refused(client, query)["parameter"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize("text", ["up", "DESC", "asc;drop", ""])

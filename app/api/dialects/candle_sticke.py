@@ -9,9 +9,9 @@ from app.api import reading, writing
 from app.api.context import reply, services
 from app.api.parameters import Parameters
 from app.api.times import iso
-from app.market.ticks import plain
 from app.market.windows import MINUTE
-from app.storage.candles import PageQuery, StoredCandle, read_page
+from app.storage.candles import PageQuery, read_page
+from app.storage.rows import StoredCandle
 
 ROWS = 500
 
@@ -21,10 +21,10 @@ class CandleStick(msgspec.Struct):
 
     id: int
     symbol: str
-    open_value: str
-    close_value: str
-    max_value: str
-    min_value: str
+    open_value: str | None
+    close_value: str | None
+    max_value: str | None
+    min_value: str | None
     periodicity: int
     date_time: str
 
@@ -39,7 +39,8 @@ class CandleSticke(Resource):
         minutes = tuple(length for length in config.intervals if length % MINUTE == 0)
         if not minutes:
             return reply([])
-        query = PageQuery(config.exchange, config.source, minutes, limit=ROWS, down=True)
+        feed = config.exchange, config.source
+        query = PageQuery(*feed, minutes, config.intervals, limit=ROWS, down=True)
         return reply([_stick(row) for row in read_page(engine, query).rows])
 
     def post(self) -> Response:
@@ -66,10 +67,10 @@ def _stick(row: StoredCandle) -> CandleStick:
     return CandleStick(
         row.sequence,
         row.symbol,
-        plain(row.open),
-        plain(row.close),
-        plain(row.high),
-        plain(row.low),
+        row.open,
+        row.close,
+        row.high,
+        row.low,
         row.interval // MINUTE,
         iso(row.open_time),
     )

@@ -1,0 +1,153 @@
+"""What a request for candles asks for: its parameters, checked. Reads no data."""
+
+from decimal import Decimal
+
+import msgspec
+from flask import Request
+
+from app.api.cursors import read_cursor
+from app.api.parameters import Parameters, known_exchange, known_source
+from app.api.problems import Problem
+from app.api.rendering import CSV, FORMATS, JSON, NDJSON
+from app.api.times import parse_time
+from app.market.feed import Forming
+from app.storage.candles import SCAN, PageQuery
+from app.storage.filling import FILLS, NONE
+from config import Config
+
+SELECTING = ("exchange", "symbol", "interval", "source", "min_coverage")
+RANGE = ("start", "end", "order", "fill", "include_open")
+SHAPING = ("limit", "cursor", "times", "format")
+NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
+LATEST_NAMES = SELECTING + SHAPING
+
+DEFAULT_LIMIT = 100
+MAX_NAMED = 20
+"""Each named symbol is looked up on its own, so they are few; all of them are one look-up."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What selects the rows and their order. Without `start` the newest rows are meant."""
+
+    exchange: str
+    source: str
+    symbols: tuple[str, ...] | None
+    intervals: tuple[int, ...]
+    start: int | None = None
+    end: int | None = None
+    order: str = "asc"
+    fill: str = NONE
+    min_coverage: Decimal = Decimal(0)
+    include_open: bool = False
+
+    @property
+    def down(self) -> bool:
+        """Whether pages lead from newer rows to older ones."""
+        return self.start is None or self.order == "desc"
+
+    @property
+    def presented_down(self) -> bool:
+        """Whether the rows of one page do."""
+        return self.order == "desc"
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """How the answer is to look. limit: None for all there is, which is streamed."""
+
+    limit: int | None
+    cursor: str | None
+    as_iso: bool
+    format: str
+
+    @property
+    def streamed(self) -> bool:
+        """Whether all pages follow one another in one answer."""
+        return self.limit is None
+
+
+def read_question(request: Request, config: Config) -> tuple[Question, Shape]:
+    """The parameters of GET /candlesticks; Problem for the first that is wrong."""
+    given = Parameters(request.args, NAMES)
+    question = Question(
+        *_selected(given, config),
+        _time(given, "start"),
+        _time(given, "end"),
+        given.one_of("order", ("asc", "desc"), "asc"),
+        given.one_of("fill", FILLS, NONE),
+        given.share("min_coverage"),
+        given.flag("include_open"),
+    )
+    start, end = question.start, question.end
+    if start is not None and end is not None and start >= end:
+        detail = f"start={start} is not before end={end}; the range is [start, end)."
+        raise Problem(400, detail, parameter="start")
+    return question, _shape(given, request)
+
+
+def read_latest_question(request: Request, config: Config) -> tuple[Question, Shape]:
+    """The parameters of GET /candlesticks/latest."""
+    given = Parameters(request.args, LATEST_NAMES)
+    question = Question(*_selected(given, config), min_coverage=given.share("min_coverage"))
+    shape = _shape(given, request)
+    return question, shape if shape.limit else msgspec.structs.replace(shape, limit=1_000)
+
+
+def page_query(
+    question: Question, shape: Shape, stored: tuple[int, ...], forming: Forming | None = None
+) -> PageQuery:
+    """The page to read. stored: the intervals that are stored now (ms)."""
+    # A stream begins at one end and goes on to the other.
+    down = question.presented_down if shape.streamed else question.down
+    return PageQuery(
+        question.exchange,
+        question.source,
+        question.intervals,
+        stored,
+        question.symbols,
+        question.start,
+        question.end,
+        shape.limit or DEFAULT_LIMIT,
+        down,
+        None if shape.cursor is None else read_cursor(shape.cursor, question, down),
+        question.fill,
+        question.min_coverage,
+        forming,
+    )
+
+
+def _selected(
+    given: Parameters, config: Config
+) -> tuple[str, str, tuple[str, ...] | None, tuple[int, ...]]:
+    return (
+        known_exchange(given.get("exchange") or config.exchange),
+        known_source(given.get("source") or config.source),
+        _symbols(given),
+        given.intervals(config.intervals, SCAN),
+    )
+
+
+def _shape(given: Parameters, request: Request) -> Shape:
+    form = given.one_of("format", FORMATS, _accepted(request))
+    limit = given.limit(DEFAULT_LIMIT if form == JSON or given.get("cursor") else None)
+    as_iso = given.one_of("times", ("ms", "iso"), "ms") == "iso"
+    return Shape(limit, given.get("cursor"), as_iso, form)
+
+
+def _accepted(request: Request) -> str:
+    """What the Accept header asks for; JSON unless it prefers another form by name."""
+    kinds = {"application/json": JSON, "text/csv": CSV, FORMATS[NDJSON]: NDJSON}
+    best = request.accept_mimetypes.best_match(list(kinds), "application/json")
+    return kinds[best]
+
+
+def _symbols(given: Parameters) -> tuple[str, ...] | None:
+    symbols = given.symbols()
+    if symbols is not None and len(symbols) > MAX_NAMED:
+        detail = f"{len(symbols)} symbols are named."
+        raise Problem(400, detail, parameter="symbol", allowed=f"1 to {MAX_NAMED}, or all")
+    return symbols
+
+
+def _time(given: Parameters, name: str) -> int | None:
+    text = given.get(name)
+    return None if text is None else parse_time(name, text)

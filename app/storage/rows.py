@@ -1,0 +1,232 @@
+"""Stored candles of one feed, as a read transaction sees them. Knows tables and indexes; which rows
+make a page is for `lanes` to say."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    ScalarSelect,
+    Select,
+    Text,
+    and_,
+    func,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from app.market.longer import Kept
+from app.market.ticks import plain
+from app.market.windows import MONDAY, WEEK
+from app.storage import observed
+from app.storage.observed import Feed
+from app.storage.tables import candles, decimal_type, feed_positions, series
+
+NAMED = 20
+"""So many symbols are looked up each on its own; more of them are found by time."""
+
+
+class PlainText(TypeDecorator[str]):
+    """A decimal column read as plain text: what SQLite stores anyway, and what clients get."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return decimal_type(dialect, 36, 18)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return value if value is None or type(value) is str else plain(Decimal(value))
+
+
+class Key(NamedTuple):
+    """The place of a candle in reading order. open_time and interval in ms."""
+
+    open_time: int
+    symbol: str
+    interval: int
+
+
+class StoredCandle(NamedTuple):
+    """A candle as it is read. Times and interval in ms; prices and coverage in plain notation, the
+    coverage None as long as it has not been worked out; reasons separated by commas."""
+
+    symbol: str
+    interval: int
+    open_time: int
+    revision: int
+    open: str | None
+    high: str | None
+    low: str | None
+    close: str | None
+    volume: str | None
+    quote_volume: str | None
+    taker_buy_volume: str | None
+    tick_count: int
+    first_tick_time: int | None
+    last_tick_time: int | None
+    coverage: str | None
+    reasons: str
+    origin: str
+    sequence: int
+    closed: bool = True
+
+    @property
+    def key(self) -> Key:
+        """Where the row stands in reading order."""
+        return Key(self.open_time, self.symbol, self.interval)
+
+
+class Series(NamedTuple):
+    """A symbol of the feed and the number under which its candles are stored."""
+
+    symbol: str
+    id: int
+
+
+class State(NamedTuple):
+    """How far a feed has come. closed_through: every candle that ended by then (ms) is committed;
+    None before the first. sequence and revised change with what is stored, see `Position`."""
+
+    closed_through: int | None
+    sequence: int
+    revised: int
+
+
+_DECIMALS = {"open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume"}
+_columns = [
+    candles.c.series_id,
+    candles.c.interval_ms,
+    *(
+        type_coerce(candles.c[name], PlainText()).label(name)
+        if name in _DECIMALS or name == "coverage"
+        else candles.c[name]
+        for name in StoredCandle._fields[2:-1]
+    ),
+]
+
+
+class Rows:
+    """The rows of one feed within one transaction."""
+
+    def __init__(self, connection: Connection, feed: Feed) -> None:
+        self.connection, self.feed = connection, feed
+        self._key = {"exchange": feed[0], "source": feed[1]}
+
+    def state(self) -> State:
+        """How far the feed has come."""
+        columns = (feed_positions.c[name] for name in State._fields)
+        found = self.connection.execute(select(*columns).filter_by(**self._key)).first()
+        return State(found[0] or None, *found[1:]) if found else State(None, 0, 0)
+
+    def kept(self) -> list[Kept]:
+        """Which intervals were stored when."""
+        return observed.intervals(self.connection, self.feed)
+
+    def series(self, symbols: Sequence[str] | None) -> list[Series]:
+        """Those of `symbols` that have candles, or all, by name."""
+        found = select(series.c.symbol, series.c.id).filter_by(**self._key)
+        if symbols is not None:
+            found = found.where(series.c.symbol.in_(symbols))
+        return sorted(Series(*row) for row in self.connection.execute(found))
+
+    def between(
+        self, some: Sequence[Series], interval: int, start: int, end: int, by_time: bool = False
+    ) -> list[StoredCandle]:
+        """The candles of a stored interval that open in `[start, end)`, in no order. by_time: look
+        for the time first and not for each symbol."""
+        query = _range(_hinted(select(*_columns), by_time), some, interval, start, end)
+        return self._read(query, some)
+
+    def first(
+        self, one: Series, interval: int, start: int, end: int, count: int, down: bool
+    ) -> list[StoredCandle]:
+        """The first `count` of one symbol, in reading direction."""
+        query = _range(_hinted(select(*_columns), False), [one], interval, start, end)
+        time = candles.c.open_time
+        return self._read(query.order_by(time.desc() if down else time).limit(count), [one])
+
+    def nth_time(
+        self, some: Sequence[Series], interval: int, start: int, end: int, place: int, down: bool
+    ) -> int | None:
+        """The open time of the row at `place` (from 0) in reading direction, None if there are
+        not so many. Open times alone come out of an index in order, so nothing is sorted but
+        what few symbols bring together."""
+        time = candles.c.open_time
+        by_time = len(some) > NAMED
+        lanes = [some] if by_time else [[one] for one in some]
+        parts = [
+            _range(_hinted(select(time), by_time), lane, interval, start, end)
+            .order_by(time.desc() if down else time)
+            .limit(place + 1)
+            .subquery()
+            for lane in lanes
+        ]
+        times = union_all(*(select(part.c.open_time) for part in parts)).subquery()
+        order = times.c.open_time.desc() if down else times.c.open_time
+        query = select(times.c.open_time).order_by(order).offset(place).limit(1)
+        return self.connection.scalar(query)
+
+    def first_times(self, some: Sequence[Series], interval: int) -> dict[str, int]:
+        """When the first candle of each symbol opened, where there is one."""
+        first = _each(func.min(candles.c.open_time), interval, true())
+        query = select(series.c.symbol, first).where(series.c.id.in_([one.id for one in some]))
+        return {symbol: time for symbol, time in self.connection.execute(query) if time is not None}
+
+    def last_before(
+        self, some: Sequence[Series], interval: int, before: int, length: int
+    ) -> list[StoredCandle]:
+        """Of each symbol the last candle that opened before `before`, with those before it in the
+        same window of `length` ms; in no order."""
+        newest = _each(func.max(candles.c.open_time), interval, candles.c.open_time < before)
+        ids = [one.id for one in some]
+        last = select(series.c.id, newest.label("time")).where(series.c.id.in_(ids)).subquery()
+        shift = MONDAY if length == WEEK else 0
+        window = last.c.time - (last.c.time - shift) % length
+        query = (
+            _hinted(select(*_columns), False)
+            .join(last, last.c.id == candles.c.series_id)
+            .where(candles.c.interval_ms == interval)
+            .where(candles.c.open_time >= window, candles.c.open_time < before)
+        )
+        return self._read(query, some)
+
+    def _read(self, query: Select[Any], some: Sequence[Series]) -> list[StoredCandle]:
+        names = {one.id: one.symbol for one in some}
+        return [StoredCandle(names[row[0]], *row[1:]) for row in self.connection.execute(query)]
+
+
+def _range(
+    query: Select[Any], some: Sequence[Series], interval: int, start: int, end: int
+) -> Select[Any]:
+    ids = [one.id for one in some]
+    mine = candles.c.series_id == ids[0] if len(ids) == 1 else candles.c.series_id.in_(ids)
+    return query.where(
+        mine,
+        candles.c.interval_ms == interval,
+        candles.c.open_time >= start,
+        candles.c.open_time < end,
+    )
+
+
+def _each(
+    extreme: ColumnElement[Any], interval: int, condition: ColumnElement[bool]
+) -> ScalarSelect[Any]:
+    """One look-up in the primary key for each series of the statement around it."""
+    mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
+    return select(extreme).where(mine, condition).correlate(series).scalar_subquery()
+
+
+def _hinted(query: Select[Any], by_time: bool) -> Select[Any]:
+    """Databases may guess otherwise, and would then read all there is."""
+    mysql = "ix_candles_time" if by_time else "PRIMARY"
+    sqlite = "ix_candles_time" if by_time else "sqlite_autoindex_candles_1"
+    return query.with_hint(candles, f"FORCE INDEX ({mysql})", "mysql").with_hint(
+        candles, f"INDEXED BY {sqlite}", "sqlite"
+    )
