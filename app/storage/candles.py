@@ -217,18 +217,15 @@ class _Reading:
         return found, after, False
 
     def _next(self, lanes: Sequence[Lane | FilledLane]) -> Lane | FilledLane | None:
-        """The lane whose head comes first in reading direction; of equals one with a candle, as
-        what a Stop follows has been read."""
+        """The lane whose head comes first in reading direction. No two have the same key: it
+        holds the interval."""
         best, best_key = None, None
         for lane in lanes:
             head = lane.head()
-            if head is None:
-                continue
-            stopped = isinstance(head, Stop)
-            key = head.after if isinstance(head, Stop) else head.key
-            rank = (key, not stopped) if self.query.down else (key, stopped)
-            if best_key is None or (rank > best_key if self.query.down else rank < best_key):
-                best, best_key = lane, rank
+            if head is not None:
+                key = head.after if isinstance(head, Stop) else head.key
+                if best_key is None or (key > best_key if self.query.down else key < best_key):
+                    best, best_key = lane, key
         return best
 
     def _chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
