@@ -50,7 +50,7 @@ def _answer(question: Question, shape: Shape, query: PageQuery, read: Read) -> R
     body, digest = fragment.body, fragment.digest
     if shape.format == JSON:
         meta = msgspec.json.encode(_meta(question, shape, fragment))
-        body = b'{"data":[' + body + b'],"meta":' + meta + b"}\n"
+        body = b"".join((b'{"data":[', body, b'],"meta":', meta, b"}\n"))
         digest += meta
     answer = Response(body, content_type=FORMATS[shape.format])
     # What is closed stays as it is, but more may close at any moment: ask each time.

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    bindparam,
     func,
     select,
     true,
@@ -112,6 +113,13 @@ _columns = [
 ]
 
 
+# Every request asks for it, so the statement is put together once.
+_STATE = select(*(feed_positions.c[name] for name in State._fields)).where(
+    feed_positions.c.exchange == bindparam("exchange"),
+    feed_positions.c.source == bindparam("source"),
+)
+
+
 class Rows:
     """The rows of one feed within one transaction."""
 
@@ -121,8 +129,7 @@ class Rows:
 
     def state(self) -> State:
         """How far the feed has come."""
-        columns = (feed_positions.c[name] for name in State._fields)
-        found = self.connection.execute(select(*columns).filter_by(**self._key)).first()
+        found = self.connection.execute(_STATE, self._key).first()
         return State(found[0] or None, *found[1:]) if found else State(None, 0, 0)
 
     def kept(self) -> list[Kept]:
