@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask
+from flask_compress import Compress
 from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from app import api
+from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
 from app.exchanges import ticker_adapter
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 WEB_THREADS = 32
 MAX_BODY = 64 * 1024
+COMPRESSED = ["application/json", "application/x-ndjson", "text/csv", "text/html"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Services:
     make_adapter: Callable[[str], TickerAdapter]
     listings: Listings
     fragments: Fragments
+    exports: Places
 
 
 def create_app(config: "Config") -> Flask:
@@ -49,6 +53,9 @@ def create_app(config: "Config") -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY,
+        COMPRESS_MIMETYPES=COMPRESSED,
+        COMPRESS_ALGORITHM_STREAMING=["zstd", "br", "gzip", "deflate"],
+        COMPRESS_LEVEL=4,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.database_url, WEB_THREADS),
     )
@@ -64,7 +71,8 @@ def create_app(config: "Config") -> Flask:
 
     listings = Listings(make_adapter, time.monotonic)
     app.extensions["candlekeep"] = Services(
-        config, engine, hub, make_adapter, listings, Fragments()
+        config, engine, hub, make_adapter, listings, Fragments(), Places()
     )
+    Compress(app)
     api.register(app)
     return app

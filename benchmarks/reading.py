@@ -1,5 +1,5 @@
-"""GET of 500 candles by 8 clients: kept, read anew, and through ORM objects and jsonify, side by side
-from one gunicorn; and the first of them while 3,000 markets are folded."""
+"""GET of 500 candles by 8 clients: kept, read anew, and through ORM objects and jsonify, side by
+side from one gunicorn; and the first of them while 3,000 markets are folded."""
 
 import http.client
 import os
@@ -19,7 +19,6 @@ from app.market.candles import Bar, Candle
 from app.market.feed import Closing
 from app.storage.database import database_url, prepare
 from app.storage.feeds import FeedStore
-from app.storage.tables import db
 from benchmarks.measure import Row
 from tests.support import eventually, free_port
 

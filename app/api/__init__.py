@@ -12,6 +12,7 @@ from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import guard
 from app.api.index import Index
+from app.api.markets import Markets
 from app.api.status import Livez, Readyz, Status
 
 RESOURCES = {
@@ -20,6 +21,7 @@ RESOURCES = {
     "/candlesticks/latest": Latest,
     "/candle-sticke": CandleSticke,
     "/api/candles": ApiCandles,
+    "/markets": Markets,
     "/status": Status,
     "/livez": Livez,
     "/readyz": Readyz,

@@ -2,7 +2,7 @@
 them: what is in memory does not grow with what is asked for."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from flask import Response
@@ -20,25 +20,44 @@ ROWS = 2_000
 AT_ONCE = 8
 """Exports that run side by side: each holds a thread, and others want to be served too."""
 
-_places = threading.BoundedSemaphore(AT_ONCE)
+
+class Places:
+    """So many exports may run at once. For any thread."""
+
+    def __init__(self, most: int = AT_ONCE) -> None:
+        self._free = threading.Semaphore(most)
+
+    def take(self) -> Callable[[], None]:
+        """A place, and what gives it back, once however often it is called; Problem if none is
+        free."""
+        if not self._free.acquire(blocking=False):
+            detail = f"{AT_ONCE} exports are running; ask again when one of them has ended."
+            raise Problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
+        taken = [True]
+
+        def leave() -> None:
+            if taken:
+                taken.pop()
+                self._free.release()
+
+        return leave
 
 
 def export(question: Question, shape: Shape, query: PageQuery) -> Response:
     """Every row of the query. What is closed when it begins is in it, what closes later is not."""
-    if not _places.acquire(blocking=False):
-        detail = f"{AT_ONCE} exports are running; ask again when one of them has ended."
-        raise Problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
+    engine = services().engine
+    query = replace(query, limit=ROWS)
+    leave = services().exports.take()
     try:
-        engine = services().engine
-        query = replace(query, limit=ROWS)
         # The first page before the answer begins: what goes wrong with it has a status.
         first = read_page(engine, query)
     except BaseException:
-        _places.release()
+        leave()
         raise
-    answer = Response(_lines(engine, question, shape, query, first))
+    answer = Response(_lines(engine, question, shape, query, first, leave))
     answer.content_type = FORMATS[shape.format]
-    answer.call_on_close(_places.release)
+    # A client that goes away, or asks for the head only, never reaches the last line.
+    answer.call_on_close(leave)
     answer.headers["Vary"] = "Accept"
     name = "-".join(question.symbols or ("all",)) if len(question.symbols or ()) < 4 else "candles"
     answer.headers["Content-Disposition"] = f'inline; filename="{name}.{shape.format}"'
@@ -46,7 +65,12 @@ def export(question: Question, shape: Shape, query: PageQuery) -> Response:
 
 
 def _lines(
-    engine: Engine, question: Question, shape: Shape, query: PageQuery, page: Page
+    engine: Engine,
+    question: Question,
+    shape: Shape,
+    query: PageQuery,
+    page: Page,
+    leave: Callable[[], None],
 ) -> Iterator[bytes]:
     render = RENDER[shape.format]
     query = replace(query, closed_through=page.state.closed_through)
@@ -54,5 +78,6 @@ def _lines(
     while True:
         yield render(page.rows, question.exchange, question.source, shape.as_iso)
         if page.after is None:
+            leave()
             return
         page = read_page(engine, replace(query, after=page.after))

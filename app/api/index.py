@@ -5,15 +5,18 @@ from flask_restful import Resource
 
 from app.api.context import reply, services
 from app.api.parameters import Parameters
+from app.api.question import LATEST_NAMES, NAMES
 from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
 ROUTES = {
-    "GET /candlesticks": "closed candles: exchange, symbol, interval, source, start, end, limit,"
-    " order, cursor",
+    "GET /candlesticks": "candles of any interval; parameters: " + ", ".join(NAMES),
+    "GET /candlesticks/latest": "the newest closed candle of each series: "
+    + ", ".join(LATEST_NAMES),
     "POST /candlesticks": 'start building; JSON body {"exchange", "symbols": [...] or "all",'
     ' "source"}, all optional',
     "DELETE /candlesticks": "stop building: symbol, exchange, source; the candles stay",
+    "GET /markets": "what can be built: exchange, source, symbol, times",
     "GET /candle-sticke": "the newest 500 candles as a bare list; POST starts building",
     "GET /api/candles": "the same as GET /candlesticks",
     "GET /status": "feeds, threads, positions, subscriptions, database",

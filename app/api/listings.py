@@ -1,23 +1,39 @@
-"""Which symbols an exchange lists, asked seldom: a hundred requests here are one request there."""
+"""What an exchange lists and the last prices there, asked seldom: a hundred requests here are one
+request there."""
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from app.exchanges.base import ExchangeError, TickerAdapter
+from app.exchanges.base import ExchangeError, Market, Quote, TickerAdapter
 
 KEEP_SECONDS = 60.0
+KEEP_QUOTES_SECONDS = 2.0
 KEEP_FAILURE_SECONDS = 5.0
 WAIT_SECONDS = 3.0
 """Longer than one request to the exchange may take, shorter than a person waits."""
+
+FORGOTTEN = 1_000
+"""So many symbols may vanish before all last prices are asked for anew."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Known(Generic[T]):
+    """An answer, None where there was none, and until when it is good."""
+
+    value: T | None = None
+    until: float = float("-inf")
 
 
 @dataclass(slots=True)
 class _Listing:
     lock: threading.Lock = field(default_factory=threading.Lock)
     adapter: TickerAdapter | None = None
-    symbols: frozenset[str] | None = None
-    until: float = float("-inf")
+    markets: _Known[dict[str, Market]] = field(default_factory=_Known)
+    quotes: _Known[dict[str, Quote]] = field(default_factory=_Known)
 
 
 class Listings:
@@ -29,26 +45,59 @@ class Listings:
         self._make, self._monotonic = make, monotonic
         self._listings: dict[str, _Listing] = {}
 
-    def symbols(self, exchange: str) -> frozenset[str] | None:
-        """What `exchange` lists; None where it cannot be asked now."""
+    def markets(self, exchange: str) -> dict[str, Market] | None:
+        """What `exchange` lists, by symbol; None where it cannot be asked now."""
         listing = self._listings.setdefault(exchange, _Listing())
-        if self._monotonic() < listing.until:
-            return listing.symbols
+        return self._known(exchange, listing, listing.markets, KEEP_SECONDS, _markets)
+
+    def quotes(self, exchange: str) -> dict[str, Quote] | None:
+        """The last prices there, by symbol; None where it cannot be asked now."""
+        listing = self._listings.setdefault(exchange, _Listing())
+        return self._known(exchange, listing, listing.quotes, KEEP_QUOTES_SECONDS, _quotes)
+
+    def _known(
+        self,
+        exchange: str,
+        listing: _Listing,
+        known: _Known[T],
+        keep: float,
+        ask: Callable[[_Listing, TickerAdapter], T],
+    ) -> T | None:
+        if self._monotonic() < known.until:
+            return known.value
         # An adapter serves one thread at a time.
         if not listing.lock.acquire(timeout=WAIT_SECONDS):
             return None
         try:
-            if self._monotonic() >= listing.until:
-                self._ask(exchange, listing)
-            return listing.symbols
+            if self._monotonic() >= known.until:
+                known.value = self._ask(exchange, listing, ask)
+                keep = KEEP_FAILURE_SECONDS if known.value is None else keep
+                known.until = self._monotonic() + keep
+            return known.value
         finally:
             listing.lock.release()
 
-    def _ask(self, exchange: str, listing: _Listing) -> None:
+    def _ask(
+        self, exchange: str, listing: _Listing, ask: Callable[[_Listing, TickerAdapter], T]
+    ) -> T | None:
         try:
-            listing.adapter = listing.adapter or self._make(exchange)
-            listing.symbols = frozenset(market.symbol for market in listing.adapter.markets())
-            keep = KEEP_SECONDS
+            if listing.adapter is None:
+                listing.adapter = self._make(exchange)
+            return ask(listing, listing.adapter)
         except ExchangeError:
-            listing.symbols, keep = None, KEEP_FAILURE_SECONDS
-        listing.until = self._monotonic() + keep
+            return None
+
+
+def _markets(_listing: _Listing, adapter: TickerAdapter) -> dict[str, Market]:
+    return {market.symbol: market for market in adapter.markets()}
+
+
+def _quotes(listing: _Listing, adapter: TickerAdapter) -> dict[str, Quote]:
+    """Adapters tell what has changed since they were last asked."""
+    answer = adapter.quotes()
+    known = listing.quotes.value or {}
+    found = {**known, **{quote.symbol: quote for quote in answer.quotes}}
+    if len(found) > answer.listed + FORGOTTEN:
+        listing.adapter = None
+        adapter.close()
+    return found

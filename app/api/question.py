@@ -87,7 +87,9 @@ def read_question(request: Request, config: Config) -> tuple[Question, Shape]:
 def read_latest_question(request: Request, config: Config) -> tuple[Question, Shape]:
     """The parameters of GET /candlesticks/latest."""
     given = Parameters(request.args, LATEST_NAMES)
-    question = Question(*_selected(given, config), min_coverage=given.share("min_coverage"))
+    share = given.share("min_coverage")
+    # By symbol, from the first on: nothing of it goes by time.
+    question = Question(*_selected(given, config), start=0, min_coverage=share)
     shape = _shape(given, request)
     return question, shape if shape.limit else msgspec.structs.replace(shape, limit=1_000)
 

@@ -67,24 +67,26 @@ def _fragment(question: Question, shape: Shape, query: PageQuery, read: Read) ->
     """The encoded page, as it was kept or anew."""
     shared = services()
     if question.include_open:
-        return _encode(question, shape, query, read(shared.engine, query))
+        return _encode(question, shape, query, read)
     key = read.__name__, question, shape
     now = feed_state(shared.engine, question.exchange, question.source)
     kept = shared.fragments.get(key, now)
     if kept is not None:
         return kept
-    fragment = _encode(question, shape, query, read(shared.engine, query))
+    fragment = _encode(question, shape, query, read)
     shared.fragments.put(key, fragment)
     return fragment
 
 
-def _encode(question: Question, shape: Shape, query: PageQuery, page: Page) -> Fragment:
+def _encode(question: Question, shape: Shape, query: PageQuery, read: Read) -> Fragment:
+    page = read(services().engine, query)
     rows = page.rows if query.down == question.presented_down else page.rows[::-1]
     body = HEAD[shape.format]
     body += RENDER[shape.format](rows, question.exchange, question.source, shape.as_iso)
     cursor = page.after and write_cursor(question, page.after, query.down)
     digest = hashlib.blake2s(body, digest_size=12).digest()
-    return Fragment(body, digest, len(rows), cursor, page.state, _final(query, page))
+    final = read is read_page and _final(query, page)
+    return Fragment(body, digest, len(rows), cursor, page.state, final)
 
 
 def _final(query: PageQuery, page: Page) -> bool:
@@ -94,7 +96,7 @@ def _final(query: PageQuery, page: Page) -> bool:
     else:
         last = page.after.open_time if page.after else query.end
     through = page.state.closed_through
-    if last is None or through is None or query.forming is not None:
+    if last is None or through is None:
         return False
     return last + max(query.intervals) <= through
 

@@ -107,9 +107,10 @@ def configured(symbols: Iterable[tuple[str, str]], exchange: str) -> tuple[str, 
 
 def verify(exchange: str, symbols: Iterable[str], listings: Listings) -> bool:
     """Whether the exchange could be asked. Problem if it does not list one of `symbols`."""
-    listed = listings.symbols(exchange)
-    if listed is None:
+    markets = listings.markets(exchange)
+    if markets is None:
         return False
+    listed = frozenset(markets)
     unknown = [symbol for symbol in symbols if symbol != ALL and symbol not in listed]
     if unknown:
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""

@@ -58,12 +58,17 @@ def view(dialect):
         time = "TIMESTAMPADD(SECOND, c.open_time DIV 1000, TIMESTAMP '1970-01-01 00:00:00')"
     minutes, seconds = text.format(60000, "m"), text.format(1000, "s")
     length = f"CASE WHEN c.interval_ms % 60000 = 0 THEN {minutes} ELSE {seconds} END"
-    prices = ", ".join(f"c.{name} AS {quote}{name}{quote}" for name in PRICES)
-    return (
-        "CREATE VIEW candlesticks AS SELECT s.exchange AS exchange, s.symbol AS symbol,"
-        f" s.source AS source, {length} AS {quote}interval{quote}, {time} AS time_utc, {prices},"
-        " c.coverage AS coverage FROM candles c JOIN series s ON s.id = c.series_id"
+    columns = ", ".join(
+        [
+            *(f"s.{name} AS {name}" for name in ("exchange", "symbol", "source")),
+            f"{length} AS {quote}interval{quote}",
+            f"{time} AS time_utc",
+            *(f"c.{name} AS {quote}{name}{quote}" for name in PRICES),
+            "c.coverage AS coverage",
+        ]
     )
+    tables = "candles c JOIN series s ON s.id = c.series_id"
+    return f"CREATE VIEW candlesticks AS SELECT {columns} FROM {tables}"  # noqa: S608 -- all ours
 
 
 def downgrade():

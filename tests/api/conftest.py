@@ -38,11 +38,11 @@ class Store:
     def __init__(self, engine):
         self.feed = FeedStore(engine, "poloniex", "ticker")
         self.epoch = self.feed.take_over("log", 0, MINUTE).epoch
-        self.applied = 0
+        self.applied, self.intervals = 0, (MINUTE,)
 
-    def close(self, candles, through):
+    def close(self, candles, through, spans=()):
         self.applied += 1
-        closing = Closing(through, list(candles), [], (MINUTE, 5 * MINUTE))
+        closing = Closing(through, list(candles), list(spans), self.intervals)
         self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=through)
 
 

@@ -9,7 +9,17 @@ from app.market.coverage import FOREVER
 from app.storage import candles, schema
 from app.storage.database import Unavailable
 
-PATHS = ("/", "/candlesticks", "/candle-sticke", "/api/candles", "/status", "/livez", "/readyz")
+PATHS = (
+    "/",
+    "/candlesticks",
+    "/candlesticks/latest",
+    "/markets",
+    "/candle-sticke",
+    "/api/candles",
+    "/status",
+    "/livez",
+    "/readyz",
+)
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def history(make_candle, minutes, first=0):
 
 @pytest.fixture
 def filled(store, make_candle):
+    store.intervals = (MINUTE, 5 * MINUTE)
     store.close(history(make_candle, 900), BEGIN + 900 * MINUTE)
     return store
 

@@ -337,18 +337,18 @@ def test_a_database_without_tables_answers_503_with_the_command(make_app):
 def test_a_listing_is_kept_for_a_minute_and_a_failure_for_five_seconds(exchange):
     now = [0.0]
     listings = Listings(lambda _: exchange, lambda: now[0])
-    assert "BTC_USDT" in listings.symbols("poloniex")
+    assert "BTC_USDT" in listings.markets("poloniex")
     exchange.broken = True
     now[0] = KEEP_SECONDS - 0.1
-    assert "BTC_USDT" in listings.symbols("poloniex")
+    assert "BTC_USDT" in listings.markets("poloniex")
     now[0] = KEEP_SECONDS
-    assert listings.symbols("poloniex") is None
+    assert listings.markets("poloniex") is None
     exchange.broken = False
     now[0] += KEEP_FAILURE_SECONDS - 0.1
-    assert listings.symbols("poloniex") is None
+    assert listings.markets("poloniex") is None
     assert exchange.asked == 2
     now[0] += 0.2
-    assert "BTC_USDT" in listings.symbols("poloniex")
+    assert "BTC_USDT" in listings.markets("poloniex")
 
 
 def test_who_waits_for_a_listing_does_not_ask_again(exchange):
@@ -365,7 +365,7 @@ def test_who_waits_for_a_listing_does_not_ask_again(exchange):
 
     exchange.markets = answer_late
     listings = Listings(lambda _: exchange, look)
-    asking = [threading.Thread(target=listings.symbols, args=("poloniex",)) for _ in range(2)]
+    asking = [threading.Thread(target=listings.markets, args=("poloniex",)) for _ in range(2)]
     for thread in asking:
         thread.start()
     eventually(lambda: len(looks) == 2)
@@ -387,10 +387,10 @@ def test_waiting_for_a_listing_ends(exchange, monkeypatch):
         return markets()
 
     exchange.markets = hang
-    asking = threading.Thread(target=listings.symbols, args=("poloniex",))
+    asking = threading.Thread(target=listings.markets, args=("poloniex",))
     asking.start()
     assert inside.wait(10)
-    assert listings.symbols("poloniex") is None
+    assert listings.markets("poloniex") is None
     go_on.set()
     asking.join()
-    assert "BTC_USDT" in listings.symbols("poloniex")
+    assert "BTC_USDT" in listings.markets("poloniex")

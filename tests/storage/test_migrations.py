@@ -106,8 +106,9 @@ def test_rows_of_the_first_version_are_kept_and_people_find_them_in_a_view(first
         stored = connection.execute(text("SELECT * FROM stored_intervals ORDER BY 3")).all()
         revised = connection.execute(text("SELECT revised FROM feed_positions")).scalar()
     engine.dispose()
-    assert list(found[0]) == ["exchange", "symbol", "source", "interval", "time_utc", "open"] + [
-        "high", "low", "close", "volume", "quote_volume", "coverage"
+    assert list(found[0]) == [
+        "exchange", "symbol", "source", "interval", "time_utc", "open",
+        "high", "low", "close", "volume", "quote_volume", "coverage",
     ]  # fmt: skip
     shown = [(row["interval"], str(row["time_utc"]), f"{Decimal(row['open']):f}") for row in found]
     assert [(name, time, price.rstrip("0")) for name, time, price in shown] == [

@@ -151,7 +151,7 @@ def expected(truth, intervals, query, fill):
     for interval in intervals:
         made = truth.candles(interval) if fill == "none" else truth.filled(interval, fill)
         rows |= {(start, symbol, interval): row for (start, symbol), row in made.items()}
-    chosen = [
+    return [
         (key, rows[key])
         for key in sorted(rows, reverse=query.down)
         if (query.symbols is None or key[1] in query.symbols)
@@ -159,7 +159,6 @@ def expected(truth, intervals, query, fill):
         and (query.end is None or key[0] < query.end)
         and rows[key][5] >= query.min_coverage
     ]
-    return chosen
 
 
 @pytest.fixture(scope="module")
