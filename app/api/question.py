@@ -1,6 +1,7 @@
 """What a request for candles asks for: its parameters, checked. Reads no data."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Request
@@ -13,7 +14,9 @@ from app.api.times import parse_time
 from app.market.feed import Forming
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
-from config import Config
+
+if TYPE_CHECKING:
+    from config import Config
 
 SELECTING = ("exchange", "symbol", "interval", "source", "min_coverage")
 RANGE = ("start", "end", "order", "fill", "include_open")
@@ -65,7 +68,7 @@ class Shape(msgspec.Struct, frozen=True):
         return self.limit is None
 
 
-def read_question(request: Request, config: Config) -> tuple[Question, Shape]:
+def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
     """The parameters of GET /candlesticks; Problem for the first that is wrong."""
     given = Parameters(request.args, NAMES)
     question = Question(
@@ -84,7 +87,7 @@ def read_question(request: Request, config: Config) -> tuple[Question, Shape]:
     return question, _shape(given, request)
 
 
-def read_latest_question(request: Request, config: Config) -> tuple[Question, Shape]:
+def read_latest_question(request: Request, config: "Config") -> tuple[Question, Shape]:
     """The parameters of GET /candlesticks/latest."""
     given = Parameters(request.args, LATEST_NAMES)
     share = given.share("min_coverage")
@@ -118,7 +121,7 @@ def page_query(
 
 
 def _selected(
-    given: Parameters, config: Config
+    given: Parameters, config: "Config"
 ) -> tuple[str, str, tuple[str, ...] | None, tuple[int, ...]]:
     return (
         known_exchange(given.get("exchange") or config.exchange),

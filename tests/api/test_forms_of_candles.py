@@ -135,7 +135,7 @@ def test_exports_that_would_take_all_threads_are_refused_and_places_come_free(cl
     for answer in running:
         answer.close()
     for _ in range(2 * exporting.AT_ONCE):
-        get(client, format="csv")
+        get(client, format="csv").close()
         head = client.head("/candlesticks?format=csv")
         assert head.status_code == 200
         head.close()
