@@ -5,8 +5,8 @@ import signal
 
 import click
 
+from app.simulator.markets import MOST_MARKETS
 from app.simulator.server import serve
-from app.simulator.stream import MOST_MARKETS
 
 
 @click.command("simulate")

@@ -20,7 +20,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from app.simulator.stream import Exchange, Market, Trade
+from app.simulator.markets import Market
+from app.simulator.stream import Exchange
+from app.simulator.tape import Trade
 
 Clock = Callable[[], int]
 """Says what time it is, in epoch ms."""
