@@ -1,6 +1,5 @@
 """The simulated exchange on the network. Knows sockets and threads, not what is answered."""
 
-import gzip
 import socket
 import socketserver
 import sys
@@ -8,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Self
 
-import msgspec
-
 from app.simulator.answers import Answers
+from app.simulator.handler import Handler
+from app.simulator.plan import Plan
 from app.simulator.stream import Exchange
 from app.simulator.tape import Tape
 
@@ -28,14 +27,15 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class _Listener(ThreadingHTTPServer):
+class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, exchange: Tape, now: Clock) -> None:
-        self.answers, self.now = Answers(exchange), now
+    def __init__(self, host: str, port: int, exchange: Tape, faults: Plan, now: Clock) -> None:
+        self.answers, self.faults, self.now = Answers(exchange), faults, now
+        self.stopping = threading.Event()
         self.open: set[socket.socket] = set()
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), Handler)
 
     def server_bind(self) -> None:
         # HTTPServer's own asks DNS for the host's name, which can take seconds.
@@ -56,6 +56,7 @@ class _Listener(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def server_close(self) -> None:
+        self.stopping.set()
         super().server_close()
         # An exchange that is gone does not go on answering on connections it once accepted.
         for connection in self.open.copy():
@@ -63,44 +64,25 @@ class _Listener(ThreadingHTTPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    # Head and body are two writes: with Nagle's algorithm the second could wait 40 ms for the ack.
-    disable_nagle_algorithm = True
-    server: _Listener
-
-    def do_GET(self) -> None:
-        status, reply = self.server.answers.to(self.path, self.server.now())
-        body = msgspec.json.encode(reply)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        if "gzip" in self.headers.get("Accept-Encoding", ""):
-            self.send_header("Content-Encoding", "gzip")
-            body = gzip.compress(body, compresslevel=1, mtime=0)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        """The `Date` header, by the simulator's clock."""
-        return super().date_time_string(self.server.now() // 1000)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a line for every poll would bury what the demo has to say."""
-
-
 class Server:
     """The simulated exchange in a thread: listens from its creation, answers from `start` on, and
     `stop` cuts off whoever is connected. A new one may take over the same port.
 
-    Port 0 takes a free one. Raises OSError where it cannot listen. `exchange` knows the truth.
+    Port 0 takes a free one. Raises OSError where it cannot listen. `exchange` knows the truth: the
+    one that was given, or the one that `seed` and `markets` make. `faults` spoil the answers.
     """
 
     def __init__(
-        self, seed: int = 1, markets: int = 40, port: int = 0, now: Clock = wall_clock
+        self,
+        seed: int = 1,
+        markets: int = 40,
+        port: int = 0,
+        now: Clock = wall_clock,
+        exchange: Tape | None = None,
     ) -> None:
-        self.exchange = Exchange(seed, markets)
-        self._listener = _Listener("127.0.0.1", port, self.exchange, now)
+        self.exchange = exchange or Exchange(seed, markets)
+        self.faults = Plan(self.exchange.markets, now, seed)
+        self._listener = Listener("127.0.0.1", port, self.exchange, self.faults, now)
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.02,), name="simulator", daemon=True
         )
@@ -122,13 +104,8 @@ class Server:
         self.stop()
 
 
-def serve(
-    host: str, port: int, seed: int, markets: int, now: Clock = wall_clock, ready: Ready = str
-) -> None:
-    """Answer in this thread until an exception, such as KeyboardInterrupt, ends it.
-
-    Raises OSError where it cannot listen.
-    """
-    with _Listener(host, port, Exchange(seed, markets), now) as listener:
-        ready(f"http://{host}:{listener.server_port}")
+def serve(listener: Listener, ready: Ready = str) -> None:
+    """Answer in this thread until an exception, such as KeyboardInterrupt, ends it."""
+    with listener:
+        ready(f"http://{listener.server_name}:{listener.server_port}")
         listener.serve_forever()
