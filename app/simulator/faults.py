@@ -106,9 +106,8 @@ def _completed(fault: Fault, kind: Kind, symbols: Collection[str]) -> Fault:
     if fault.seconds is not None and not kind.seconds:
         raise BadFault(f"seconds: {fault.kind} takes none")
     if fault.form not in ("", *kind.forms):
-        raise BadFault(
-            f"form: {fault.form!r}; {fault.kind} takes {' or '.join(kind.forms) or 'none'}"
-        )
+        forms = " or ".join(kind.forms) or "none"
+        raise BadFault(f"form: {fault.kind} takes {forms}, not {fault.form!r}")
     if kind.single and fault.symbol not in symbols:
         raise BadFault(f"symbol: {fault.kind} needs one that is listed, not {fault.symbol!r}")
     if fault.symbol and not kind.single:

@@ -116,7 +116,7 @@ class Plan:
     def __init__(self, symbols: Collection[str], now: Callable[[], int], seed: int = 1) -> None:
         self._symbols, self._now, self._seed = symbols, now, seed
         self._planned: list[Planned] = []
-        self._last_id = 0
+        self._last_id = self._all_lifted_to = 0
         self._lock = threading.Lock()
 
     def add(self, kind: str, **keys: object) -> dict[str, object]:
@@ -153,6 +153,8 @@ class Plan:
             gone = [one for one in self._planned if number in (None, one.id)]
             for planned in gone:
                 planned.lifted = True
+            if number is None:
+                self._all_lifted_to = self._last_id
             self._forget()
         return len(gone)
 
@@ -163,7 +165,8 @@ class Plan:
 
     def holds(self, planned: Planned) -> bool:
         """Whether one that was struck still feels it."""
-        return not planned.over(self._now())
+        # One that struck its last request is not in the list any more, but may still hold it.
+        return planned.id > self._all_lifted_to and not planned.over(self._now())
 
     def _forget(self) -> None:
         now = self._now()

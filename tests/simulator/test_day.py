@@ -27,7 +27,7 @@ def everything():
     return {row["symbol"]: row for row in get("/markets/ticker24h")}
 
 
-@pytest.mark.parametrize("symbol", ["BTC_USDT", "XRP_USDT", "LTC_BTC", "BABYDOGE_BTC"])
+@pytest.mark.parametrize("symbol", ["XRP_USDT", "LTC_BTC", "BABYDOGE_BTC"])
 def test_figures_are_those_of_the_last_24_hours(symbol, everything):
     day = EXCHANGE.trades(symbol, NOW - DAY + 1, NOW + 1)
     prices, row = [Fraction(trade.price) for trade in day], everything[symbol]
@@ -38,9 +38,7 @@ def test_figures_are_those_of_the_last_24_hours(symbol, everything):
         prices[-1],
     ]
     assert Fraction(row["quantity"]) == sum(Fraction(trade.quantity) for trade in day)
-    worth = sum(
-        price * Fraction(trade.quantity) for price, trade in zip(prices, day, strict=True)
-    )
+    worth = sum(price * Fraction(trade.quantity) for price, trade in zip(prices, day, strict=True))
     assert Fraction(row["amount"]) == worth
     assert row["tradeCount"] == len(day)
     assert float(row["dailyChange"]) == pytest.approx(prices[-1] / prices[0] - 1, abs=0.00006)

@@ -75,7 +75,7 @@ def test_trades_move_by_whole_windows_to_the_next_that_opens(write):
     (shift,) = shifts
     assert shift % WINDOW == 0
     first = after.trades("BTC_USDT", 0, 2 * NOW)[0].time
-    assert NOW - NOW % WINDOW + WINDOW == first - first % WINDOW
+    assert first - first % WINDOW == NOW - NOW % WINDOW + WINDOW
 
 
 def test_a_market_is_listed_before_its_first_trade_but_has_no_price(recorded):
