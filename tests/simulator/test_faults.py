@@ -209,6 +209,74 @@ def test_a_delayed_answer_comes_late_and_whole(server, ask):
     assert answer.elapsed.total_seconds() >= 0.05
 
 
+def test_a_reset_breaks_the_connection_in_the_middle_of_the_body(server, capfd):
+    server.faults.add("reset")
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    received = b""
+    with socket.create_connection(address, timeout=5) as client:
+        client.sendall(b"GET /markets HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            while piece := client.recv(65_536):
+                received += piece
+    assert b"\r\n\r\n[{" in received or not received
+    server.faults.clear()
+    assert requests.get(server.url + "/timestamp", timeout=5).ok
+    assert capfd.readouterr().err == ""
+
+
+ALONE = ("", "/price", "/ticker24h", "/candles?interval=MINUTE_1", "/trades")
+
+
+def test_a_vanished_market_is_nowhere(server, ask):
+    server.faults.add("vanished", symbol="BTC_USDT")
+    for path in ("/markets", "/markets/price", "/markets/ticker24h"):
+        assert "BTC_USDT" not in {row["symbol"] for row in ask("GET", path).json()}
+    ticker = ask("GET", "/public?command=returnTicker").json()
+    assert "USDT_BTC" not in ticker
+    assert ticker["USDT_ETH"]["id"] == 2
+    for path in ALONE:
+        assert ask("GET", "/markets/BTC_USDT" + path).json()["code"] == 24101
+        assert ask("GET", "/markets/ETH_USDT" + path).status_code == 200
+
+
+def test_a_market_vanishes_only_from_the_paths_that_are_named(server, ask):
+    server.faults.add("vanished", symbol="BTC_USDT", path="/markets/price")
+    assert "BTC_USDT" in {row["symbol"] for row in ask("GET", "/markets").json()}
+    assert "BTC_USDT" not in {row["symbol"] for row in ask("GET", "/markets/price").json()}
+
+
+def test_a_frozen_market_stands_still_everywhere(server, ask):
+    server.faults.add("frozen", symbol="BTC_USDT", after=1)
+    server.clock.time += 1_000
+    before = [ask("GET", "/markets/BTC_USDT" + path).json() for path in ALONE]
+    server.clock.time += 600_000
+    assert [ask("GET", "/markets/BTC_USDT" + path).json() for path in ALONE] == before
+    server.faults.clear()
+    after = [ask("GET", "/markets/BTC_USDT" + path).json() for path in ALONE]
+    assert all(a != b for a, b in zip(before[1:], after[1:], strict=True))
+
+
+def test_a_frozen_market_is_still_said_to_be_paused(server, ask):
+    paused = server.exchange.markets["BCHSV_USDT"].until
+    server.clock.time = paused - 1
+    server.faults.add("frozen", symbol="BCHSV_USDT")
+    states = []
+    for _ in range(2):
+        row = ask("GET", "/public?command=returnTicker").json()["USDT_BCHSV"]
+        states.append((row["isFrozen"], ask("GET", "/markets/BCHSV_USDT").json()[0]["state"]))
+        server.clock.time = paused
+    assert states == [("0", "NORMAL"), ("1", "PAUSE")]
+
+
+def test_a_bad_price_is_bad_in_every_answer_that_has_it(server, ask):
+    server.faults.add("nan", symbol="BTC_USDT", form="text")
+    rows = ask("GET", "/markets/ticker24h").json()
+    assert {row["symbol"] for row in rows if row["close"] == "NaN"} == {"BTC_USDT"}
+    assert ask("GET", "/markets/BTC_USDT/ticker24h").json()["close"] == "NaN"
+    assert ask("GET", "/markets/BTC_USDT/price").json()["price"] == "NaN"
+    assert ask("GET", "/public?command=returnTicker").json()["USDT_BTC"]["last"] == "NaN"
+
+
 def run(*options):
     before = signal.getsignal(signal.SIGTERM)
     try:
