@@ -80,10 +80,10 @@ class Market(Listing):
 
     def price(self, time: int, noise: float) -> Decimal:
         """At least one step of the price scale; `noise` is 0 to 1."""
-        swing = sum(
-            size * math.sin(2 * math.pi * (time / period + phase))
-            for size, period, phase in self.waves
-        )
+        # Not sum(): from Python 3.12 on it rounds floats otherwise than before.
+        swing = 0.0
+        for size, period, phase in self.waves:
+            swing += size * math.sin(2 * math.pi * (time / period + phase))
         steps = round(self.level * math.exp(swing + 0.0006 * (noise - 0.5)))
         return Decimal(max(steps, 1)).scaleb(-self.price_scale)
 
