@@ -18,12 +18,14 @@ class BadFault(ValueError):
 
 class Kind(NamedTuple):
     """seconds: what they are if none are given; absent where a kind takes none. forms: what
-    `form` may be, the first is meant if none is given. single: it is a market that it strikes."""
+    `form` may be, the first is meant if none is given. single: it is a market that it strikes.
+    instead: nothing of the true answer is sent."""
 
     text: str
     seconds: tuple[float | None, ...] = ()
     forms: tuple[str, ...] = ()
     single: bool = False
+    instead: bool = False
 
 
 KINDS = {
@@ -31,13 +33,13 @@ KINDS = {
     "hang": Kind("no answer for `seconds`, or until the fault ends", (None,)),
     "drip": Kind("a byte every `seconds`", (0.2,), ("body", "headers")),
     "reset": Kind("the connection breaks in the middle of the body"),
-    "429": Kind("too many requests, with Retry-After `seconds`", (10.0,)),
-    "418": Kind("banned, with Retry-After if `seconds` are given", (None,)),
-    "403": Kind("Cloudflare's page of refusal"),
-    "500": Kind("System error"),
-    "html": Kind("a page with status 200"),
+    "429": Kind("too many requests, with Retry-After `seconds`", (10.0,), instead=True),
+    "418": Kind("banned, with Retry-After if `seconds` are given", (None,), instead=True),
+    "403": Kind("Cloudflare's page of refusal", instead=True),
+    "500": Kind("System error", instead=True),
+    "html": Kind("a page with status 200", instead=True),
     "truncated": Kind("half a body", forms=("honest", "promised")),
-    "wrong": Kind("JSON of another shape with status 200", forms=("error", "null", "list")),
+    "wrong": Kind("JSON of another shape with status 200", forms=("error", "null", "list"), instead=True),
     "nan": Kind("NaN for a price", forms=("bare", "text"), single=True),
     "zero": Kind("0 for a price", single=True),
     "vanished": Kind("the market is missing", single=True),

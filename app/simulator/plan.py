@@ -4,7 +4,7 @@ The clock is an argument; the same requests always have the same fate.
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
 
@@ -75,20 +75,19 @@ def _concerns(fault: Fault, target: str) -> bool:
 
 
 def strike(
-    plan: Iterable[Planned], target: str, now: int, seed: int
+    plan: Collection[Planned], target: str, now: int, seed: int
 ) -> tuple[Planned | None, Twist]:
     """What happens to a request: at most one fault of the whole answer, the first that was
-    planned, and all that concern single markets."""
-    whole: Planned | None = None
-    single: list[Planned] = []
-    for planned in plan:
-        of_one = KINDS[planned.fault.kind].single
-        if (of_one or not whole) and planned.strikes(target, now, seed):
-            if of_one:
-                single.append(planned)
-            else:
-                whole = planned
-    return whole, _twist(single)
+    planned, and all that concern single markets if the answer still shows them."""
+    struck = (one for one in plan if not _single(one) and one.strikes(target, now, seed))
+    whole = next(struck, None)
+    if whole and KINDS[whole.fault.kind].instead:
+        return whole, Twist()
+    return whole, _twist([one for one in plan if _single(one) and one.strikes(target, now, seed)])
+
+
+def _single(planned: Planned) -> bool:
+    return KINDS[planned.fault.kind].single
 
 
 def _twist(single: list[Planned]) -> Twist:

@@ -80,6 +80,14 @@ def test_faults_of_single_markets_come_together_and_beside_others(plan, clock):
     assert twist.vanished == {"ETH_USDT"}
 
 
+def test_a_fault_of_a_market_waits_while_nothing_of_the_answer_shows(plan):
+    plan.add("zero", symbol="BTC_USDT", count=1)
+    plan.add("500", count=1)
+    assert not plan.strike(PRICES)[1].prices
+    assert plan.strike(PRICES)[1].prices == {"BTC_USDT": "0"}
+    assert not plan.strike(PRICES)[1].prices
+
+
 def test_nan_is_bare_or_text(plan):
     plan.add("nan", symbol="BTC_USDT")
     plan.add("nan", symbol="ETH_USDT", form="text")
