@@ -39,7 +39,9 @@ KINDS = {
     "500": Kind("System error", instead=True),
     "html": Kind("a page with status 200", instead=True),
     "truncated": Kind("half a body", forms=("honest", "promised")),
-    "wrong": Kind("JSON of another shape with status 200", forms=("error", "null", "list"), instead=True),
+    "wrong": Kind(
+        "JSON of another shape with status 200", forms=("error", "null", "list"), instead=True
+    ),
     "nan": Kind("NaN for a price", forms=("bare", "text"), single=True),
     "zero": Kind("0 for a price", single=True),
     "vanished": Kind("the market is missing", single=True),
