@@ -12,7 +12,7 @@ from app.simulator.faults import KINDS
 from app.simulator.server import Server
 
 NOW = 1_760_000_000_000
-DEADLINE = 0.3
+DEADLINE = 0.25
 ODD = "ETH_USDT"
 
 
