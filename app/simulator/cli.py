@@ -2,14 +2,56 @@
 
 import errno
 import signal
+from pathlib import Path
 
 import click
 
-from app.simulator.server import serve
-from app.simulator.stream import MOST_MARKETS
+from app.simulator.faults import KINDS, BadFault, Kind, split
+from app.simulator.markets import MOST_MARKETS
+from app.simulator.plan import Plan
+from app.simulator.replay import BadFile, read_replay
+from app.simulator.server import Listener, serve, wall_clock
+from app.simulator.stream import Exchange
+from app.simulator.tape import Tape
 
 
-@click.command("simulate")
+def _told(name: str, kind: Kind) -> str:
+    """What the help says of a kind of fault."""
+    default = f" [{kind.seconds[0]:g}]" if kind.seconds and kind.seconds[0] is not None else ""
+    forms = f"; form={'|'.join(kind.forms)}" if kind.forms else ""
+    return f"  {name:10} {kind.text}{default}{forms}{'; symbol=' if kind.single else ''}"
+
+
+HELP = f"""Run a simulated exchange that answers like Poloniex, until Ctrl-C.
+
+Its trades are invented, or those of a CSV file with the columns symbol, id, time (epoch ms), price,
+quantity and side (--replay).
+
+Faults are planned with --fault, which may be repeated, or while it runs at /_simulator/faults (GET,
+POST of a JSON object with the same keys, DELETE):
+
+\b
+  flask simulate --fault hang,after=10,for=30 --fault zero,symbol=BTC_USDT
+  curl localhost:5080/_simulator/faults -d '{{"kind":"429","seconds":5,"count":3}}'
+
+\b
+Kinds [seconds, if none are given]:
+{chr(10).join(_told(name, kind) for name, kind in KINDS.items())}
+
+\b
+Keys:
+  seconds    how long, how often, or Retry-After, as above
+  form       which variety, as above
+  symbol     the market, for the kinds that strike one
+  path       only requests that begin so, such as /markets/price
+  after      seconds until it begins [0]
+  for        seconds until it ends [never]
+  count      how many requests it strikes before it is gone
+  share      0 to 1: which part of the requests it strikes [1]
+"""
+
+
+@click.command("simulate", help=HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -31,15 +73,53 @@ from app.simulator.stream import MOST_MARKETS
     type=click.IntRange(1, MOST_MARKETS),
     help="How many markets it lists.",
 )
-def simulate(host: str, port: int, seed: int, markets: int) -> None:
-    """Run a simulated exchange that answers like Poloniex, until Ctrl-C."""
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path),
+    help="Repeat the trades of this CSV file instead; --markets means nothing then.",
+)
+@click.option(
+    "--replay-at",
+    default="next",
+    show_default=True,
+    type=click.Choice(["next", "recorded"]),
+    help="When the file's trades happen: from the next 10-minute window on, or when they did.",
+)
+@click.option("--fault", "faults", multiple=True, help="Something that goes wrong; see above.")
+def simulate(
+    host: str,
+    port: int,
+    seed: int,
+    markets: int,
+    replay: Path | None,
+    replay_at: str,
+    faults: tuple[str, ...],
+) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tape = _replay(replay, replay_at) if replay else Exchange(seed, markets)
+    plan = Plan(tape.markets, wall_clock, seed)
+    for text in faults:
+        _add(plan, text)
     try:
-        serve(host, port, seed, markets, ready=_announce)
+        serve(Listener(host, port, tape, plan, wall_clock), ready=_announce)
     except KeyboardInterrupt:
         pass
     except OSError as error:
         raise click.ClickException(_why(host, port, error)) from error
+
+
+def _replay(path: Path, at: str) -> Tape:
+    try:
+        return read_replay(path, None if at == "recorded" else wall_clock())
+    except BadFile as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _add(plan: Plan, text: str) -> None:
+    try:
+        plan.plan(split(text))
+    except BadFault as error:
+        raise click.ClickException(f"--fault {text!r}: {error}") from error
 
 
 def _announce(url: str) -> None:

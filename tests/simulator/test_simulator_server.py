@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from app.simulator.cli import simulate
 from app.simulator.server import Server
-from app.simulator.stream import DAY, EPOCH
+from app.simulator.stream import EPOCH
+from app.simulator.tape import DAY
 
 NOW = 1_760_000_000_000
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.simulator.stream import BUSY, DAY, DEAD, EPOCH, MINUTE, PAUSED, Exchange, Trade
+from app.simulator.markets import BUSY, DEAD, PAUSED
+from app.simulator.stream import EPOCH, Exchange
+from app.simulator.tape import DAY, MINUTE, Trade
 
 NOW = 1_760_000_000_000
 SMALL = Exchange(seed=7)

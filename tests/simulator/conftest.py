@@ -1,0 +1,40 @@
+"""A running exchange whose clock stands where it is put, for tests of its faults."""
+
+import pytest
+import requests
+
+from app.simulator.server import Server
+
+NOW = 1_760_000_000_000
+PATH = "/_simulator/faults"
+
+
+class Clock:
+    time = NOW
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture(scope="module")
+def running():
+    clock = Clock()
+    with Server(seed=7, now=clock) as server:
+        server.clock = clock
+        yield server
+
+
+@pytest.fixture
+def faulty(running):
+    yield running
+    running.faults.clear()
+    running.clock.time = NOW
+
+
+@pytest.fixture
+def ask(faulty):
+    with requests.Session() as session:
+        session.trust_env = False
+        yield lambda method, path=PATH, **more: session.request(
+            method, faulty.url + path, timeout=5, **more
+        )
