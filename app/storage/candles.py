@@ -185,7 +185,7 @@ class _Reading:
                 query.after,
                 query.limit,
                 budget,
-                () if forming is None else forming.candles,
+                None if forming is None else forming.candles,
                 through,
             ),
         )

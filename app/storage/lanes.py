@@ -38,7 +38,7 @@ class Place:
 class Course:
     """What a lane is to read. series: in reading direction; stretches too. after: the key that it
     follows; want: how many candles are asked for; budget: how many rows it may read; forming: what
-    is open; closed_through: ms, None where nothing tells."""
+    is open, if that is wanted; closed_through: ms, None before anything has closed."""
 
     interval: int
     series: Sequence[Series]
@@ -47,7 +47,7 @@ class Course:
     after: Key | None
     want: int
     budget: int
-    forming: Sequence[OpenCandle] = ()
+    forming: Sequence[OpenCandle] | None = None
     closed_through: int | None = None
 
     def place(self) -> Place | None:
@@ -214,7 +214,7 @@ class Lane:
         names = {one.symbol for one in some}
         forming = [
             part
-            for part in self.course.forming
+            for part in self.course.forming or ()
             if part.interval == stretch.base
             and start <= part.open_time < end
             and part.symbol in names
@@ -233,16 +233,15 @@ class Lane:
         for row in (*found, *(_forming(part) for part in forming)):
             window = window_open(row.open_time, self.course.interval)
             windows.setdefault((row.symbol, window), []).append(row)
-        through = self.course.closed_through
         return [
-            merged(
-                parts,
-                window,
-                self.course.interval,
-                through is None or window + self.course.interval <= through,
-            )
+            merged(parts, window, self.course.interval, self._closed(window))
             for (_, window), parts in windows.items()
         ]
+
+    def _closed(self, window: int) -> bool:
+        """Where open windows are not wanted, all are closed."""
+        through = self.course.closed_through or 0
+        return self.course.forming is None or window + self.course.interval <= through
 
 
 def merged(parts: list[StoredCandle], window: int, interval: int, closed: bool) -> StoredCandle:
