@@ -3,6 +3,7 @@ closed candles are kept encoded."""
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,7 +73,7 @@ def _fragment(question: Question, shape: Shape, query: PageQuery, read: Read) ->
     now = feed_state(shared.engine, question.exchange, question.source)
     kept = shared.fragments.get(key, now)
     if kept is not None:
-        return kept
+        return replace(kept, state=now)
     fragment = _encode(question, shape, query, read)
     shared.fragments.put(key, fragment)
     return fragment

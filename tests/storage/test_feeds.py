@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import ALL, Span
+from app.market.coverage import ALL, FOREVER, Span
 from app.market.feed import Closing
+from app.storage import observed
 from app.storage.database import reading, writing
 from app.storage.feeds import FeedStore, NotOwner
 from app.storage.tables import candles, feed_positions, series, unobserved
@@ -164,3 +165,32 @@ def test_reads_see_committed_rows_only(engine, owner):
         connection.execute(update(feed_positions).values(sequence=99))
         with reading(engine) as other:
             assert other.scalar(select(feed_positions.c.sequence)) == 0
+
+
+def kept(engine):
+    with reading(engine) as connection:
+        return sorted(observed.intervals(connection, ("poloniex", "ticker")))
+
+
+def test_it_is_known_from_when_and_until_when_an_interval_was_stored(engine, owner):
+    def close(minute, *intervals):
+        commit(owner, Closing(minute * MINUTE, [], [], intervals))
+
+    close(1, MINUTE)
+    close(7, MINUTE)
+    close(8, MINUTE, 5 * MINUTE)
+    assert kept(engine) == [(MINUTE, 0, FOREVER), (5 * MINUTE, 5 * MINUTE, FOREVER)]
+    close(23, MINUTE)
+    assert kept(engine)[1] == (5 * MINUTE, 5 * MINUTE, 8 * MINUTE)
+    close(29, MINUTE, 5 * MINUTE)
+    assert kept(engine)[1:] == [
+        (5 * MINUTE, 5 * MINUTE, 8 * MINUTE),
+        (5 * MINUTE, 20 * MINUTE, FOREVER),
+    ]
+
+
+def test_an_interval_that_comes_back_within_its_window_was_never_away(engine, owner):
+    for minute, intervals in ((1, (MINUTE, 5 * MINUTE)), (2, (MINUTE,))):
+        commit(owner, Closing(minute * MINUTE, [], [], intervals))
+    commit(owner, Closing(3 * MINUTE, [], [], (MINUTE, 5 * MINUTE)))
+    assert kept(engine) == [(MINUTE, 0, FOREVER), (5 * MINUTE, 0, FOREVER)]
