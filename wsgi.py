@@ -6,6 +6,9 @@ after the fork, and nowhere else: importing this module starts nothing.
 
 import logging
 import signal
+import socket
+import sys
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -73,3 +76,13 @@ def worker_exit(_server: Any, worker: Any) -> None:
     """gunicorn's hook: no more requests; finish what was begun."""
     if hasattr(worker, "runner"):
         worker.runner.stop()
+
+
+def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response: Any) -> None:
+    """gunicorn's hook, called in the course of an error too. Where a client did not take its
+    answer in time nothing more is to be waited for: gunicorn would, for two seconds, in the thread
+    that accepts everybody else."""
+    connection = environ.get("gunicorn.socket")
+    if connection is not None and isinstance(sys.exc_info()[1], OSError):
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)

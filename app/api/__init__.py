@@ -10,7 +10,7 @@ from app.api import problems
 from app.api.candlesticks import Candlesticks, Latest
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
-from app.api.guard import guard
+from app.api.guard import bound_sending, guard
 from app.api.index import Index
 from app.api.markets import Markets
 from app.api.status import Livez, Readyz, Status
@@ -37,6 +37,7 @@ class _Api(Api):
 
 def register(app: Flask) -> None:
     """Put the API into `app`, whose shared objects are in `app.extensions["candlekeep"]`."""
+    app.before_request(bound_sending)
     app.before_request(guard)
     app.after_request(protect)
     problems.register(app)

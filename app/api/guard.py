@@ -8,6 +8,10 @@ from flask import request
 from app.api.context import services
 from app.api.problems import Problem
 
+SEND_SECONDS = 30
+"""A client takes what is sent at once, half a megabyte at most, within this time or loses the
+connection: it holds a thread meanwhile."""
+
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -23,6 +27,13 @@ def guard() -> None:
         _check_key(services().config.api_key.encode())
     else:
         _check_host()
+
+
+def bound_sending() -> None:
+    """Give sending a deadline, which gunicorn leaves without one."""
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(SEND_SECONDS)
 
 
 def _check_host() -> None:
