@@ -21,6 +21,7 @@ from app.api.status import SCHEMA_ADVICE
 from app.exchanges import ticker_adapter
 from app.exchanges.base import ExchangeError, Refused, TickerAdapter, Unreachable
 from app.exchanges.http import Http
+from app.market.coverage import ALL
 from app.pipeline.loops import resolve_within
 from app.storage.database import StoreError, creation_sql
 from app.storage.inspection import may_create_tables, observing, server_version, sqlite_file
@@ -70,7 +71,7 @@ def exchange(
         took = (time.monotonic() - begun) * 1000
         text = f"{config.exchange} lists {len(markets)} markets, answered in {took:.0f} ms"
         route = Finding(Level.OK, "exchange", text)
-        wanted = {symbol for name, symbol in config.symbols if name == config.exchange and symbol}
+        wanted = {symbol for name, symbol in config.symbols if name == config.exchange} - {ALL}
         if unknown := sorted(wanted - markets):
             advice = f"{text}, but not {', '.join(unknown)}: correct SYMBOLS"
             route = Finding(Level.WARN, "exchange", advice)
