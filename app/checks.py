@@ -225,7 +225,7 @@ def port(host: str, number: int) -> list[Finding]:
 def _listener(host: str, number: int) -> Finding:
     """Who listens there."""
     asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- not bound here
-    http = Http(f"http://{f'[{asked}]' if ':' in asked else asked}:{number}")
+    http = Http(f"http://{f'[{asked}]' if ':' in asked else asked}:{number}", deadline=1.0)
     try:
         if msgspec.json.decode(http.get("/").body, type=dict)["name"] != "Candlekeep":
             raise ValueError("another program")
