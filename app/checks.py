@@ -23,7 +23,7 @@ from app.exchanges.base import ExchangeError, Refused, TickerAdapter, Unreachabl
 from app.exchanges.http import Http
 from app.market.coverage import ALL
 from app.pipeline.loops import resolve_within
-from app.storage.database import StoreError, creation_sql
+from app.storage.database import NotSetUp, StoreError, creation_sql
 from app.storage.inspection import may_create_tables, observing, server_version, sqlite_file
 from app.storage.schema import MISSING, OK, OUTDATED, schema_state
 from config import Config
@@ -142,8 +142,12 @@ def database(url: URL) -> list[Finding]:
         text = f"{server_version(engine)} at {shown}"
         state = schema_state(engine)
         creates = may_create_tables(engine)
-    except StoreError as error:
+    except NotSetUp as error:
+        # It comes with the SQL that helps.
         return [Finding(Level.FAIL, "database", one_line(f"{shown}: {error}"))]
+    except StoreError as error:
+        advice = "see whether it runs and has room, and correct DATABASE_URL if it is elsewhere"
+        return [Finding(Level.FAIL, "database", one_line(f"{shown}: {error}; {advice}"))]
     finally:
         engine.dispose()
     found = Finding(Level.OK, "database", text)

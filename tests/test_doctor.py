@@ -229,6 +229,7 @@ def test_a_server_that_is_away_fails_within_the_deadline_and_without_the_passwor
     url = database_url(f"mysql://me:secret9@127.0.0.1:{free_port()}/x")
     (found,) = checks.database(url)
     assert found.level is Level.FAIL and "Can't connect" in found.text
+    assert "see whether it runs" in found.text
     assert "secret9" not in found.text and "me:***@" in found.text
 
 
