@@ -51,10 +51,13 @@ def copy_database(
             _check_schema("source", source, SCHEMA_ADVICE)
             _check_schema("target", there, SCHEMA_ADVICE | {MISSING: UPGRADE})
             with _owned(config, source, there) as still_owned:
-                advance = begin(2 * sum(count_rows(source).values()))
+                advance: Callable[[int], None] | None = None
 
                 def step(rows: int) -> None:
+                    nonlocal advance
                     still_owned()
+                    # Not before the first row is through: a copy may be refused until then.
+                    advance = advance or begin(2 * sum(count_rows(source).values()))
                     advance(rows)
 
                 return copy_rows(source, there, step)

@@ -12,10 +12,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from alembic.script import ScriptDirectory
 from click.testing import CliRunner
+from sqlalchemy import create_engine, text
 
 from app import checks, cli
 from app.simulator.server import Server
+from app.storage.schema import MIGRATIONS
+from app.storage.tables import db, series
 from tests.support import eventually, free_port
 
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
@@ -65,7 +69,7 @@ def running(folder, **settings):
 def invoke(folder, monkeypatch, *arguments, **settings):
     """The same within this process, where no other modules are in the way."""
     monkeypatch.chdir(folder)
-    with patch.dict(os.environ, environment(DATABASE_URL=None, **settings), clear=True):
+    with patch.dict(os.environ, environment(**{"DATABASE_URL": None, **settings}), clear=True):
         return CliRunner().invoke(cli.main, arguments)
 
 
@@ -148,6 +152,24 @@ def test_a_copy_that_cannot_be_is_one_line(folder, monkeypatch):
     (line,) = done.stderr.splitlines()
     assert "the source" in line and "is not there" in line
     assert not list(folder.rglob("*.db"))
+
+
+def test_a_refused_copy_shows_no_progress(folder, monkeypatch):
+    for name in ("source.db", "target.db"):
+        engine = create_engine(f"sqlite:///{folder / name}")
+        db.metadata.create_all(engine)
+        with engine.begin() as connection:
+            head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+            connection.execute(text(f"CREATE TABLE alembic_version AS SELECT '{head}' version_num"))
+            connection.execute(
+                series.insert().values(exchange="poloniex", source="ticker", symbol="BTC_USDT")
+            )
+        engine.dispose()
+    done = invoke(
+        folder, monkeypatch, "copy", "sqlite:///target.db", DATABASE_URL="sqlite:///source.db"
+    )
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "the target has rows already (series)" in done.stderr
 
 
 def test_settings_are_read_from_a_file_of_the_folder_or_one_that_is_named(folder, monkeypatch):
