@@ -124,7 +124,7 @@ def proxies(environment: Mapping[str, str], reached: bool) -> Finding:
     text = f"{', '.join(known)} set, but Candlekeep uses no proxy and connects directly"
     if reached:
         return Finding(Level.OK, "proxy", text)
-    return Finding(Level.WARN, "proxy", f"{text}: let it out of your network without one")
+    return Finding(Level.WARN, "proxy", f"{text}: its direct connections must be allowed")
 
 
 def database(url: URL) -> list[Finding]:
