@@ -305,8 +305,9 @@ def test_a_running_service_is_seen_by_its_lock_which_stays_its_own(tmp_path):
 def test_a_port_that_a_running_candlekeep_holds_is_fine():
     ours = {"/": b'{"name": "Candlekeep"}', "/livez": b"{}"}
     with answering(200, ours) as port:
-        (found,) = checks.port("127.0.0.1", port)
-        assert found == (Level.OK, "port", f"Candlekeep is running at 127.0.0.1:{port}")
+        for host in ("127.0.0.1", "0.0.0.0"):
+            (found,) = checks.port(host, port)
+            assert found == (Level.OK, "port", f"Candlekeep is running at {host}:{port}")
     with answering(200, {"/": ours["/"]}) as port:
         (found,) = checks.port("127.0.0.1", port)
         assert found.level is Level.FAIL and "does not work: HTTP 503" in found.text
