@@ -1,30 +1,104 @@
-"""The commands, as `flask ...`. Each says what to do when it cannot do what it was asked."""
+"""The commands, as `candlekeep ...` from any folder and as `flask ...` in this one. Each says what
+to do when it cannot do what it was asked."""
 
 import os
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 
 import click
+from dotenv import dotenv_values
+from flask import Flask
+from flask.cli import FlaskGroup
+from flask_migrate.cli import db
 
+from app.checks import Level
+from app.copying import CannotCopy, copy_database, target_of
+from app.doctor import examine
 from app.simulator.cli import simulate
-from config import ConfigError, load
+from config import Config, ConfigError, load
 
-__all__ = ["run", "simulate"]
+__all__ = ["copy", "doctor", "main", "run", "simulate"]
+
+MODULES = Path(__file__).parents[1]
+"""Where `wsgi` is, wherever the commands are run."""
+
+COLORS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
-@click.command("run")
+@click.command("run", short_help="Build candles and serve them.")
 def run() -> None:
     """Serve and build: one gunicorn worker, set up by the environment (HOST, PORT, ...)."""
-    try:
-        config = load()
-    except ConfigError as error:
-        _fail(str(error))
+    config = _config()
+    _check_data_dir(config.data_dir)
     _check_port(config.host, config.port)
     click.echo(f"Candlekeep on http://{config.host}:{config.port} (Ctrl-C ends it)")
     sys.stdout.flush()
-    arguments = [sys.executable, "-m", "gunicorn", "-c", "python:wsgi", "wsgi:app"]
-    os.execv(sys.executable, arguments)  # noqa: S606 -- our own interpreter
+    # Whatever folder this is, its `wsgi`, `app` and `config` are not ours. gunicorn puts it in
+    # front unless it is in the path already.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(MODULES), str(Path.cwd())])
+    arguments = [sys.executable, "-P", "-m", "gunicorn", "-c", "python:wsgi", "wsgi:app"]
+    # Its socket for commands would be one for all of a user's services, and needs a home folder.
+    os.execv(sys.executable, [*arguments, "--no-control-socket"])  # noqa: S606 -- our interpreter
+
+
+@click.command("doctor", short_help="Check what the service needs; change nothing.")
+def doctor() -> None:
+    """Check what the service needs, one line each; change nothing.
+
+    The exit code is 1 if one of the checks failed. Warnings are none.
+    """
+    known = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    failed = False
+    for level, name, text in examine({**known, **os.environ}):
+        click.echo(f"{click.style(f'{level:<4}', fg=COLORS[level])}  {name:<11}  {text}")
+        failed |= level is Level.FAIL
+    sys.exit(1 if failed else 0)
+
+
+@click.command("copy", short_help="Copy the database, such as from SQLite to MySQL.")
+@click.argument("target_url", envvar="TARGET_URL")
+def copy(target_url: str) -> None:
+    """Copy the database into another one, such as from SQLite to MySQL.
+
+    TARGET_URL is a database with the tables of `db upgrade` and no rows. Other users of this
+    machine can see arguments: give a URL with a password as the environment variable TARGET_URL.
+    """
+    config = _config()
+    with ExitStack() as stack:
+
+        def begin(length: int) -> Callable[[int], None]:
+            bar = click.progressbar(length=length, label="Copying and comparing")
+            return stack.enter_context(bar).update
+
+        try:
+            counts = copy_database(config, target_of(target_url), begin)
+        except CannotCopy as error:
+            stack.close()
+            _fail(str(error))
+    click.echo("Copied and compared: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
+    click.echo(
+        "The source is as it was. To go on without a gap, keep DATA_DIR, set DATABASE_URL to the"
+        " target (in .env or where the service gets it from), and start: candlekeep run"
+    )
+
+
+def _config() -> Config:
+    try:
+        return load()
+    except ConfigError as error:
+        _fail(str(error))
+
+
+def _check_data_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"DATA_DIR={str(folder)!r} cannot be made: {error.strerror}")
 
 
 def _check_port(host: str, port: int) -> None:
@@ -45,3 +119,47 @@ def _check_port(host: str, port: int) -> None:
 def _fail(message: str) -> NoReturn:
     click.echo(f"candlekeep: {message}", err=True)
     sys.exit(1)
+
+
+class _Commands(FlaskGroup):
+    """FlaskGroup builds the application to ask it for commands. Ours are known without it, and
+    must be there when wrong settings keep it from being built."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return click.Group.list_commands(self, ctx)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return click.Group.get_command(self, ctx, name)
+
+
+def _application() -> Flask:
+    """For the commands that need it."""
+    _check_data_dir(_config().data_dir)
+    from wsgi import app
+
+    return app
+
+
+main = _Commands(
+    name="candlekeep",
+    create_app=_application,
+    add_default_commands=False,
+    add_version_option=False,
+    set_debug_flag=False,
+    help="Candlesticks that can be trusted. Settings come from the environment and from .env.",
+)
+# Of Flask's options, --app and --debug mean nothing here.
+main.params = [option for option in main.params if option.name == "env_file"]
+click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
+simulate.short_help = "Run a simulated exchange that answers like Poloniex."
+for command in (run, doctor, copy, simulate):
+    main.add_command(command)
+main.add_command(
+    click.Group(
+        "db",
+        db.commands,
+        params=db.params,
+        callback=db.callback,
+        help="Create or change the tables (`db upgrade`).",
+    )
+)
