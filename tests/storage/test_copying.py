@@ -17,6 +17,7 @@ from app.storage.tables import (
     db,
     feed_positions,
     series,
+    stored_intervals,
     subscriptions,
     unobserved,
 )
@@ -49,8 +50,10 @@ def fill(engine, rows):
         replaced = candle(0, revision=1, volume=TINY, cause="late_tick", replaced_at=7)
         connection.execute(insert(candle_revisions), [replaced])
         connection.execute(insert(unobserved), [span])
-        position = {**FEED, "log_id": "a" * 32, "shortest_ms": MINUTE, **POSITION}
+        position = {**FEED, "log_id": "a" * 32, "shortest_ms": MINUTE, "revised": 2, **POSITION}
         connection.execute(insert(feed_positions), [position])
+        kept = {**FEED, "interval_ms": MINUTE, "since": 0, "until": 2**63 - 1}
+        connection.execute(insert(stored_intervals), [kept])
         connection.execute(insert(subscriptions), [subscription, subscription | {"until": 9}])
 
 
