@@ -20,6 +20,7 @@ from app.storage.database import database_url
 
 MAIN_COINS = "BTC_USDT,ETH_USDT,LTC_USDT,XRP_USDT,TRX_USDT"
 DATABASES = ("sqlite", "mysql")
+SECRET = ("API_KEY", "DATABASE_URL")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 T = TypeVar("T")
@@ -114,7 +115,9 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            raise ConfigError(f"{name}={text!r}: {error}") from error
+            # Logs and screens are read by others too.
+            shown = "(not shown)" if name in SECRET else repr(text)
+            raise ConfigError(f"{name}={shown}: {error}") from None
 
     def _check_exposure(self, config: Config) -> None:
         published = self._get("PUBLISHED_ON_LOOPBACK", "0", _one_of(("0", "1"))) == "1"

@@ -41,7 +41,10 @@ def _check_host() -> None:
     config = services().config
     names = {_name(name) for name in (*OWN_NAMES, config.host, *config.allowed_hosts)}
     if _name(request.host) not in names:
-        detail = "Writing is refused under this Host. ALLOWED_HOSTS can add names to those known."
+        detail = (
+            f"Writing is refused under the name {request.host[:80]!a}. ALLOWED_HOSTS can add it to"
+            " those known: localhost, 127.0.0.1, [::1] and HOST."
+        )
         raise Problem(403, detail, parameter="Host")
 
 
@@ -57,7 +60,11 @@ def _check_page() -> None:
     """Browsers say which page a request comes from; other programs say nothing."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower():
-        raise Problem(403, "A page of another origin may not write.", parameter="Origin")
+        detail = (
+            "A page of another origin may not write. Behind a proxy, pass Host and"
+            " X-Forwarded-Proto on."
+        )
+        raise Problem(403, detail, parameter="Origin")
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise Problem(403, "A page of another site may not write.", parameter="Sec-Fetch-Site")
 

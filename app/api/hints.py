@@ -40,6 +40,10 @@ def _how_to_start(feed: Feed, symbols: tuple[str, ...] | None) -> str:
     wanted = ALL_NAME if symbols is None else list(symbols)
     body = json.dumps({"exchange": exchange, "source": source, "symbols": wanted})
     what = "Nothing is" if symbols is None else f"{', '.join(symbols)}: not"
+    listed = services().listings.markets(exchange) if symbols else None
+    strange = [symbol for symbol in symbols or () if listed is not None and symbol not in listed]
+    if strange:
+        return f"{exchange} does not list {', '.join(strange)}. GET /markets tells what it lists."
     return (
         f"{what} being built on {exchange}/{source}. Start it with POST /candlesticks,"
         f" Content-Type: application/json, and the body {body}"

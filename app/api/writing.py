@@ -81,7 +81,10 @@ def _target() -> tuple[str, str, str]:
     source = known_source(given.get("source") or config.source)
     symbol = given.get("symbol")
     if symbol is None:
-        detail = f"Name the symbol to stop, or {ALL_NAME} for the subscription to all."
+        detail = (
+            "Name the symbol to stop, such as DELETE /candlesticks?symbol=BTC_USDT, or"
+            f" {ALL_NAME} for the subscription to all."
+        )
         raise Problem(400, detail, parameter="symbol")
     return exchange, source, canonical_symbol(symbol, "symbol")
 
@@ -90,7 +93,10 @@ def _not_running(exchange: str, source: str, symbol: str) -> Problem:
     rows = subscriptions.all_of(services().engine, exchange, source)
     running = [_name(row.symbol) for row in rows if row.active]
     if symbol != ALL and ALL_NAME in running:
-        detail = f"{symbol} is built because {ALL_NAME} is: only that can be stopped."
+        detail = (
+            f"{symbol} is not subscribed to by itself but by {ALL_NAME}, and only that can be"
+            f" stopped: DELETE /candlesticks?symbol={ALL_NAME}"
+        )
         return Problem(409, detail, parameter="symbol", allowed=[ALL_NAME])
     names = ", ".join(running[:SHOWN]) or "nothing"
     more = f" and {len(running) - SHOWN} more" if len(running) > SHOWN else ""
