@@ -1,6 +1,7 @@
 """Medians and spreads. Knows nothing of what is measured."""
 
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,3 +32,11 @@ def timed(what: str, found: list[float], aim: str = "") -> Row:
     low, high = ordered[len(ordered) // 10], ordered[len(ordered) * 9 // 10]
     median = statistics.median(ordered)
     return Row(what, f"{median:.3f} ms", f"{low:.3f} .. {high:.3f} ms", aim)
+
+
+def megabytes(master: int) -> float:
+    """Resident memory of gunicorn's worker, MB. master: the process that started it."""
+    found = subprocess.run(
+        ["ps", "-o", "rss=", "--ppid", str(master)], capture_output=True, text=True, check=True
+    )
+    return sum(int(line) for line in found.stdout.split()) / 1024

@@ -7,7 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.measure import Row
+from benchmarks.measure import Row, megabytes
 from tests.support import eventually, free_port
 
 MARKETS = 3_000
@@ -37,9 +37,9 @@ def run(folder: Path, minutes: float) -> list[Row]:
     ):
         try:
             eventually(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), 30)
-            first = _megabytes(service.pid)
+            first = megabytes(service.pid)
             time.sleep(minutes * 60)
-            last = _megabytes(service.pid)
+            last = megabytes(service.pid)
         finally:
             service.terminate()
             simulator.terminate()
@@ -53,11 +53,3 @@ def _answers(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _megabytes(master: int) -> float:
-    """Resident memory of gunicorn's worker."""
-    found = subprocess.run(
-        ["ps", "-o", "rss=", "--ppid", str(master)], capture_output=True, text=True, check=True
-    )
-    return sum(int(line) for line in found.stdout.split()) / 1024

@@ -54,7 +54,7 @@ def run(folder: Path) -> list[Row]:
     _fill(data)
     rates: dict[str, list[float]] = {"orm": [], "anew": [], "kept": []}
     with ProcessPoolExecutor(CLIENTS) as clients:
-        with _service(data) as port:
+        with service(data) as (port, _):
             for _ in range(ROUNDS):
                 for name, path in (("orm", orm), ("anew", anew), ("kept", kept)):
                     rates[name].append(_rate(clients, port, path))
@@ -77,14 +77,18 @@ def run(folder: Path) -> list[Row]:
     ]
 
 
-def _fill(data: Path) -> None:
+def prepared(data: Path) -> None:
+    """Make the folder, with the tables in its database."""
     data.mkdir()
-    engine = create_engine(database_url(f"sqlite:///{data / 'candlekeep.db'}"))
-    prepare(engine)
-    engine.dispose()
     environment = {**os.environ, "DATA_DIR": str(data), "DATABASE_URL": ""}
     upgrade = [sys.executable, "-m", "flask", "db", "upgrade"]
     subprocess.run(upgrade, env=environment, check=True, capture_output=True)
+
+
+def _fill(data: Path) -> None:
+    prepared(data)
+    engine = create_engine(database_url(f"sqlite:///{data / 'candlekeep.db'}"))
+    prepare(engine)
     store = FeedStore(engine, "poloniex", "ticker")
     epoch = store.take_over("bench", 0, MINUTE).epoch
     prices = [Decimal(6_725_000 + number % 977) / 100 for number in range(STORED)]
@@ -104,7 +108,8 @@ def _fill(data: Path) -> None:
 
 
 @contextmanager
-def _service(data: Path, **settings: str) -> Iterator[int]:
+def service(data: Path, **settings: str) -> Iterator[tuple[int, int]]:
+    """The service with the route through ORM objects: its port, and the process of its master."""
     port = free_port()
     environment = {
         **os.environ,
@@ -112,15 +117,16 @@ def _service(data: Path, **settings: str) -> Iterator[int]:
         "DATABASE_URL": "",
         "PORT": str(port),
         "SYMBOLS": "",
+        "LOG_LEVEL": "WARNING",
         **settings,
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:wsgi", "benchmarks.orm:app"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as service:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             eventually(lambda: _answers(port), 30)
-            yield port
+            yield port, process.pid
         finally:
-            service.terminate()
+            process.terminate()
 
 
 @contextmanager
@@ -132,7 +138,8 @@ def _folding(data: Path) -> Iterator[int]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as exchange:
         try:
             eventually(lambda: _listens(simulator), 30)
-            with _service(data, SYMBOLS="all", POLONIEX_URL=url, POLONIEX_LEGACY_URL=url) as port:
+            settings = {"SYMBOLS": "all", "POLONIEX_URL": url, "POLONIEX_LEGACY_URL": url}
+            with service(data, **settings) as (port, _):
                 time.sleep(5)
                 yield port
         finally:
