@@ -1,6 +1,6 @@
-"""What there is, for those who come by hand."""
+"""What there is, for those who come by hand: as JSON, and as a page for browsers."""
 
-from flask import Response, request
+from flask import Response, render_template_string, request
 from flask_restful import Resource
 
 from app.api.context import reply, services
@@ -24,6 +24,25 @@ ROUTES = {
     "GET /readyz": "200 while it can answer",
 }
 
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Candlekeep</title>
+<h1>Candlekeep</h1>
+<p>This service answers programs. What it knows:</p>
+<dl>
+{% for route, what in routes.items() %}
+<dt>{% if route.startswith("GET ") %}<a href="{{ route[4:] }}">{{ route }}</a>
+{%- else %}{{ route }}{% endif %}</dt>
+<dd>{{ what }}</dd>
+{% endfor %}
+</dl>
+<p>Stored intervals: {{ intervals|join(", ") }}. Longer ones, such as
+<a href="/candlesticks?interval=15m&amp;times=iso">15m</a>, are merged when they are read.</p>
+</html>
+"""
+
 
 class Index(Resource):
     """The list of everything else."""
@@ -32,12 +51,19 @@ class Index(Resource):
         """Routes, and the words they take."""
         Parameters(request.args, ())
         intervals = [interval_text(length) for length in services().config.intervals]
-        return reply(
-            {
-                "name": "Candlekeep",
-                "routes": ROUTES,
-                "exchanges": list(EXCHANGES),
-                "sources": list(SOURCES),
-                "intervals": intervals,
-            }
-        )
+        best = request.accept_mimetypes.best_match(["application/json", "text/html"])
+        if best == "text/html":
+            page = render_template_string(PAGE, routes=ROUTES, intervals=intervals)
+            answer = Response(page, content_type="text/html; charset=utf-8")
+        else:
+            answer = reply(
+                {
+                    "name": "Candlekeep",
+                    "routes": ROUTES,
+                    "exchanges": list(EXCHANGES),
+                    "sources": list(SOURCES),
+                    "intervals": intervals,
+                }
+            )
+        answer.headers["Vary"] = "Accept"
+        return answer

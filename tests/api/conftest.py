@@ -7,7 +7,7 @@ import pytest
 
 from app import create_app
 from app.api.listings import Listings
-from app.exchanges.base import Market, Unavailable
+from app.exchanges.base import Answer, Market, Unavailable
 from app.market.candles import Bar, Candle
 from app.market.feed import Closing
 from app.storage.feeds import FeedStore
@@ -30,6 +30,9 @@ class Exchange:
         if self.broken:
             raise Unavailable("timeout")
         return [Market(symbol) for symbol in self.symbols]
+
+    def quotes(self):
+        return Answer([], len(self.symbols))
 
 
 class Store:

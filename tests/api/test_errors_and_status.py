@@ -1,5 +1,8 @@
 """Errors of every kind, the headers of every answer, and what the service says about itself."""
 
+import html
+import re
+
 import pytest
 from sqlalchemy import text
 
@@ -104,6 +107,17 @@ def test_the_index_names_what_there_is(client):
     body = client.get("/").json
     assert {route.split()[1] for route in body["routes"]} == set(PATHS) - {"/"}
     assert body["intervals"] == ["1m", "5m", "10m"]
+
+
+def test_a_browser_finds_a_page_with_links_that_work(client):
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    page = client.get("/", headers={"Accept": accept})
+    assert page.mimetype == "text/html" and "<h1>Candlekeep</h1>" in page.text
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert len(links) > 5
+    for link in links:
+        assert client.get(html.unescape(link)).status_code in (200, 503), link
+    assert client.get("/", headers={"Accept": "*/*"}).mimetype == "application/json"
 
 
 def test_live_means_that_every_loop_beats(client, shared):
