@@ -2,6 +2,7 @@
 direction, filling and page length, with few rows to scan."""
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -139,11 +140,7 @@ def all_pages(engine, query):
         if page.after is None:
             return found
         assert query.after is None or (page.after < query.after) == query.down
-        query = PageQuery(**{**vars_of(query), "after": page.after})
-
-
-def vars_of(query):
-    return {name: getattr(query, name) for name in query.__slots__}
+        query = replace(query, after=page.after)
 
 
 def expected(truth, intervals, query, fill):
@@ -221,3 +218,45 @@ def test_one_symbol_is_read_whole_in_either_direction(small, interval, down):
     found = [(row.key, shown(row)) for row in all_pages(engine, query)]
     assert found == expected(truth, (interval,), query, "none")
     assert found
+
+
+def test_a_hundred_thousand_rows_are_met_once_each_while_more_arrive(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'candles.db'}")
+    prepare(engine)
+    db.metadata.create_all(engine)
+    store = FeedStore(engine, "poloniex", "ticker")
+    epoch = store.take_over("log", 0, MINUTE).epoch
+    bar = Bar(*[Decimal(1)] * 4, 1, BEGIN, BEGIN)
+    names = [f"C{number}_USDT" for number in range(100)]
+    minutes = 1_000
+
+    def close(first, last):
+        found = [
+            Candle(name, BEGIN + minute * MINUTE, MINUTE, bar, Decimal(1))
+            for minute in range(first, last)
+            for name in names
+        ]
+        through = BEGIN + last * MINUTE
+        store.commit(Closing(through, found, [], (MINUTE,)), 0, last, epoch, 1)
+
+    close(0, minutes)
+    first = [(BEGIN + m * MINUTE, name, MINUTE) for m in range(minutes) for name in sorted(names)]
+    for down in (True, False):
+        query = PageQuery("poloniex", "ticker", (MINUTE,), (MINUTE,), limit=997, down=down)
+        found = []
+        while True:
+            page = read_page(engine, query)
+            found += [row.key for row in page.rows]
+            if page.after is None:
+                break
+            query = replace(query, after=page.after)
+            if len(found) % 10 == 0:
+                close(minutes, minutes + 1)
+                minutes += 1
+        if down:
+            assert found == first[::-1]
+        else:
+            assert found[: len(first)] == first
+            assert len(found) == len(set(found)) == minutes * len(names)
+    assert minutes > 1_010
+    engine.dispose()
