@@ -39,7 +39,7 @@ demo: .venv/ready ## the same against a simulated exchange, without any network
 	$(DEMO_ENV) $(BIN)/flask run
 
 test: .venv/ready ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .

@@ -18,10 +18,11 @@ NO_SERVER = "no MariaDB: set TEST_DATABASE_URL or install Debian's mariadb-serve
 
 @pytest.fixture(scope="session")
 def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """TEST_DATABASE_URL, else a private server for this run. What the database holds is dropped."""
+    """TEST_DATABASE_URL, else a private server for this run. What the database holds is dropped.
+    Where tests run side by side each worker has a database of its own."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
-        yield database_url(given)
+        yield _own_database(database_url(given))
     elif not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
         if os.environ.get("CI") == "true":
             pytest.fail(NO_SERVER)
@@ -29,6 +30,18 @@ def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
     else:
         with private_server(tmp_path_factory.mktemp("mariadb")) as url:
             yield url
+
+
+def _own_database(url: URL) -> URL:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return url
+    own = url.set(database=f"{url.database}_{worker}")
+    engine = create_engine(url, **engine_options(url, 1))
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE DATABASE IF NOT EXISTS `{own.database}`"))
+    engine.dispose()
+    return own
 
 
 def sqlite_url(tmp_path: Path) -> URL:
