@@ -48,6 +48,15 @@ def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list
     return found
 
 
+def bounds(interval: int, start: int, end: int, closed_through: int | None) -> tuple[int, int]:
+    """The range of open times of whole windows, both ends boundaries. closed_through: None where
+    open windows count too."""
+    if closed_through is not None:
+        end = min(end, window_open(closed_through, interval))
+    first = window_up(start, interval)
+    return first, max(first, window_up(end, interval))
+
+
 def _whole(one: Kept, interval: int) -> tuple[int, int]:
     """The range of windows that lie in its time whole."""
     return window_up(one.since, interval), window_open(one.until, interval)

@@ -9,12 +9,13 @@ from sqlalchemy import Engine, func, select
 
 from app.market.coverage import FOREVER, Span
 from app.market.feed import Forming
-from app.market.longer import Kept, stretches
+from app.market.longer import Kept, bounds, stretches
 from app.market.windows import LATEST, window_open
 from app.storage.database import reading
 from app.storage.feeds import Position
 from app.storage.filling import NONE, PREVIOUS, FilledLane, first_windows, set_prices
-from app.storage.lanes import Course, Lane, Stop, bounds, merged
+from app.storage.lanes import Course, Lane, Stop
+from app.storage.merging import merged
 from app.storage.rows import Key, Rows, Series, State, StoredCandle
 from app.storage.shares import with_coverage
 from app.storage.tables import feed_positions, series

@@ -5,15 +5,12 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from functools import reduce
 from typing import NamedTuple
 
-from app.market.candles import Bar, merge
 from app.market.feed import OpenCandle
 from app.market.longer import Stretch
-from app.market.ticks import plain
-from app.market.windows import window_open, window_up
+from app.market.windows import window_open
+from app.storage.merging import forming_row, merged
 from app.storage.rows import NAMED, Key, Rows, Series, StoredCandle
 
 CHUNK = 1_000
@@ -220,7 +217,7 @@ class Lane:
             and part.symbol in names
         ]
         if stretch.base == self.course.interval:
-            ready = found + [_forming(part) for part in forming]
+            ready = found + [forming_row(part) for part in forming]
         else:
             ready = self._merged(found, forming)
         ready.sort(key=lambda row: (row.open_time, row.symbol), reverse=self.course.down)
@@ -230,7 +227,7 @@ class Lane:
         self, found: Iterable[StoredCandle], forming: Iterable[OpenCandle]
     ) -> list[StoredCandle]:
         windows: dict[tuple[str, int], list[StoredCandle]] = {}
-        for row in (*found, *(_forming(part) for part in forming)):
+        for row in (*found, *(forming_row(part) for part in forming)):
             window = window_open(row.open_time, self.course.interval)
             windows.setdefault((row.symbol, window), []).append(row)
         return [
@@ -242,63 +239,3 @@ class Lane:
         """Where open windows are not wanted, all are closed."""
         through = self.course.closed_through or 0
         return self.course.forming is None or window + self.course.interval <= through
-
-
-def merged(parts: list[StoredCandle], window: int, interval: int, closed: bool) -> StoredCandle:
-    """The candle of `[window, window + interval)`. Its revision grows with that of each part."""
-    parts.sort(key=lambda row: row.open_time)
-    bar = reduce(merge, (_bar(row) for row in parts), None)
-    assert bar is not None
-    origins = {row.origin for row in parts}
-    return _candle(parts[0].symbol, interval, window, bar)._replace(
-        revision=1 + sum(row.revision - 1 for row in parts),
-        origin=max(origins, key=lambda origin: origin != "live"),
-        sequence=max(row.sequence for row in parts),
-        closed=closed,
-    )
-
-
-def _bar(row: StoredCandle) -> Bar:
-    opened, high, low, close = (
-        Decimal(str(price)) for price in (row.open, row.high, row.low, row.close)
-    )
-    first, last = row.first_tick_time, row.last_tick_time
-    assert first is not None and last is not None
-    return Bar(opened, high, low, close, row.tick_count, first, last)
-
-
-def _forming(part: OpenCandle) -> StoredCandle:
-    candle = _candle(part.symbol, part.interval, part.open_time, part.bar)
-    return candle._replace(closed=False)
-
-
-def _candle(symbol: str, interval: int, window: int, bar: Bar) -> StoredCandle:
-    return StoredCandle(
-        symbol=symbol,
-        interval=interval,
-        open_time=window,
-        revision=1,
-        open=plain(bar.open),
-        high=plain(bar.high),
-        low=plain(bar.low),
-        close=plain(bar.close),
-        volume=None,
-        quote_volume=None,
-        taker_buy_volume=None,
-        tick_count=bar.tick_count,
-        first_tick_time=bar.first_tick_time,
-        last_tick_time=bar.last_tick_time,
-        coverage=None,
-        reasons="",
-        origin="live",
-        sequence=0,
-    )
-
-
-def bounds(interval: int, start: int, end: int, closed_through: int | None) -> tuple[int, int]:
-    """The range of open times of whole windows, both ends boundaries. closed_through: None where
-    open windows count too."""
-    if closed_through is not None:
-        end = min(end, window_open(closed_through, interval))
-    first = window_up(start, interval)
-    return first, max(first, window_up(end, interval))

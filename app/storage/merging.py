@@ -1,0 +1,61 @@
+"""Rows that are put together while they are read: from stored parts, or from what is forming."""
+
+from decimal import Decimal
+from functools import reduce
+
+from app.market.candles import Bar, merge
+from app.market.feed import OpenCandle
+from app.market.ticks import plain
+from app.storage.rows import StoredCandle
+
+
+def merged(parts: list[StoredCandle], window: int, interval: int, closed: bool) -> StoredCandle:
+    """The candle of `[window, window + interval)`. Its revision grows with that of each part."""
+    parts.sort(key=lambda row: row.open_time)
+    bar = reduce(merge, (_bar(row) for row in parts), None)
+    assert bar is not None
+    origins = {row.origin for row in parts}
+    return _candle(parts[0].symbol, interval, window, bar)._replace(
+        revision=1 + sum(row.revision - 1 for row in parts),
+        origin=max(origins, key=lambda origin: origin != "live"),
+        sequence=max(row.sequence for row in parts),
+        closed=closed,
+    )
+
+
+def _bar(row: StoredCandle) -> Bar:
+    opened, high, low, close = (
+        Decimal(str(price)) for price in (row.open, row.high, row.low, row.close)
+    )
+    first, last = row.first_tick_time, row.last_tick_time
+    assert first is not None and last is not None
+    return Bar(opened, high, low, close, row.tick_count, first, last)
+
+
+def forming_row(part: OpenCandle) -> StoredCandle:
+    """What is open, as a row."""
+    candle = _candle(part.symbol, part.interval, part.open_time, part.bar)
+    return candle._replace(closed=False)
+
+
+def _candle(symbol: str, interval: int, window: int, bar: Bar) -> StoredCandle:
+    return StoredCandle(
+        symbol=symbol,
+        interval=interval,
+        open_time=window,
+        revision=1,
+        open=plain(bar.open),
+        high=plain(bar.high),
+        low=plain(bar.low),
+        close=plain(bar.close),
+        volume=None,
+        quote_volume=None,
+        taker_buy_volume=None,
+        tick_count=bar.tick_count,
+        first_tick_time=bar.first_tick_time,
+        last_tick_time=bar.last_tick_time,
+        coverage=None,
+        reasons="",
+        origin="live",
+        sequence=0,
+    )
