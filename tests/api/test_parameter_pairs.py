@@ -1,0 +1,124 @@
+"""Every parameter of GET /candlesticks alone and with every other one, good and bad."""
+
+from itertools import combinations
+
+import pytest
+
+from app.api.question import LATEST_NAMES, NAMES
+
+MINUTE = 60_000
+BEGIN = 1_749_000_000_000
+
+GOOD = {
+    "exchange": ["poloniex"],
+    "symbol": ["BTC_USDT", "btc/usdt,ETH-USDT", "all", "NO_SUCH"],
+    "interval": ["1m", "1w", "15m,5m"],
+    "source": ["ticker"],
+    "start": ["0", str(BEGIN), "2025-06-04", "2025-06-04T01:20:00.5+02:00"],
+    "end": [str(BEGIN + 9 * MINUTE), "2025-06-05T00:00:00Z", "9999-12-31"],
+    "order": ["asc", "desc"],
+    "fill": ["none", "previous", "null"],
+    "include_open": ["0", "1", "true"],
+    "min_coverage": ["0", "0.5", "1"],
+    "limit": ["1", "1000"],
+    "times": ["ms", "iso"],
+    "format": ["json", "csv", "ndjson"],
+}
+EVERYWHERE_BAD = ["", " ", "\x00", "é", "１", "٣", "a" * 5000, "%", "'", "[1]", "null,"]
+BAD = {
+    "exchange": ["Poloniex", "binance2", "0"],
+    "symbol": ["BTC USDT", "BTC.USDT", "*", "A" * 33, ",", "all,"],
+    "interval": ["7m", "1M", "0m", "-1m", "1.5m", "9223372036854775808m", "1m,,5m", "all"],
+    "source": ["TICKER", "trade", "1"],
+    "start": [
+        "-1",
+        "1.5",
+        "1e12",
+        "1749000000",
+        "1749000000000000",
+        "9223372036854775808",
+        "99999999999999999999999",
+        "yesterday",
+        "2025-13-01",
+        "2025-06-04T25:00",
+        "1_749_000_000_000",
+    ],
+    "end": ["0x10", "1749000000", "9223372036854775807", "2025-02-30", "now"],
+    "order": ["ASC", "1", "up"],
+    "fill": ["0", "PREVIOUS", "zero"],
+    "include_open": ["yes", "2", "-1", "True"],
+    "min_coverage": ["2", "-0.1", "95", "1e-1", "NaN", "0,5", "1.0000000001"],
+    "limit": ["0", "-1", "1001", "1.0", "1e3", "9223372036854775808", "9" * 400, "0x1"],
+    "times": ["ISO", "s", "utc"],
+    "format": ["CSV", "xml", "text/csv"],
+    "cursor": ["x", "AAAA", "....", "-1", "%00"],
+}
+
+
+@pytest.fixture
+def client(app, store, make_candle):
+    found = [make_candle(BEGIN + n * MINUTE, name) for n in range(9) for name in ("A", "BTC_USDT")]
+    store.close(found, BEGIN + 20 * MINUTE)
+    return app.test_client()
+
+
+def ask(client, path="/candlesticks", **query):
+    with client.get(path, query_string=query) as answer:
+        assert answer.status_code < 500, (query, answer.text)
+        return answer.status_code, answer.json if answer.status_code >= 400 else answer.text
+
+
+def test_these_are_all_parameters():
+    assert set(BAD) == set(NAMES) == {*GOOD, "cursor"}
+
+
+def test_good_values_go_with_each_other(client):
+    for one, other in combinations(GOOD, 2):
+        for first in GOOD[one]:
+            for second in GOOD[other]:
+                query = {one: first, other: second}
+                status, body = ask(client, **query)
+                assert status == 200, (query, body)
+                assert body, query
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_value_is_blamed_alone_and_with_any_good_one(client, name):
+    for value in [*BAD[name], *EVERYWHERE_BAD]:
+        for other in (None, *GOOD):
+            if other == name:
+                continue
+            query = {name: value} | ({other: GOOD[other][-1]} if other else {})
+            status, problem = ask(client, **query)
+            assert status in (400, 422), query
+            assert problem["parameter"] == name, query
+            assert len(problem["detail"]) < 400
+
+
+def test_two_bad_values_are_one_problem(client):
+    for one, other in combinations(BAD, 2):
+        status, problem = ask(client, **{one: BAD[one][0], other: BAD[other][0]})
+        assert status in (400, 422) and problem["parameter"] in (one, other)
+
+
+@pytest.mark.parametrize("name", sorted(set(LATEST_NAMES)))
+def test_the_newest_candles_check_the_same_parameters(client, name):
+    for value in BAD[name]:
+        status, problem = ask(client, "/candlesticks/latest", **{name: value})
+        assert status in (400, 422) and problem["parameter"] == name
+    for value in GOOD.get(name, []):
+        assert ask(client, "/candlesticks/latest", **{name: value})[0] == 200
+
+
+@pytest.mark.parametrize("name", ["start", "end", "order", "fill", "include_open"])
+def test_the_newest_candles_know_no_range(client, name):
+    status, problem = ask(client, "/candlesticks/latest", **{name: GOOD[name][0]})
+    assert status == 400 and problem["parameter"] == name
+
+
+def test_ranges_the_wrong_way_round_are_refused_with_everything(client):
+    for other in GOOD:
+        if other not in ("start", "end"):
+            query = {"start": BEGIN + 1, "end": BEGIN, other: GOOD[other][0]}
+            status, problem = ask(client, **query)
+            assert (status, problem["parameter"]) == (400, "start")
