@@ -79,7 +79,6 @@ def test_good_values_go_with_each_other(client):
                 query = {one: first, other: second}
                 status, body = ask(client, **query)
                 assert status == 200, (query, body)
-                assert body, query
 
 
 @pytest.mark.parametrize("name", NAMES)
