@@ -167,6 +167,10 @@ def _database(text: str) -> URL:
         raise ValueError("allowed: a URL such as mysql://user:password@host/database") from None
     if url.get_backend_name() not in DATABASES:
         raise ValueError(f"allowed: {', '.join(DATABASES)}")
+    if url.host and any(sign in f"{url.host}{url.database}" for sign in "@:#?"):
+        raise ValueError(
+            "in user and password write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F, % as %25"
+        )
     return url
 
 

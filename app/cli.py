@@ -1,6 +1,7 @@
 """The commands, as `candlekeep ...` from any folder and as `flask ...` in this one. Each says what
 to do when it cannot do what it was asked."""
 
+import errno
 import os
 import socket
 import sys
@@ -36,7 +37,8 @@ def run() -> None:
     config = _config()
     _check_data_dir(config.data_dir)
     _check_port(config.host, config.port)
-    click.echo(f"Candlekeep on http://{config.host}:{config.port} (Ctrl-C ends it)")
+    where = f"http://{config.host}:{config.port}"
+    click.echo(f"Candlekeep on {where}, data in {config.data_dir} (Ctrl-C ends it)")
     sys.stdout.flush()
     # Whatever folder this is, its `wsgi`, `app` and `config` are not ours. gunicorn puts it in
     # front unless it is in the path already.
@@ -109,11 +111,13 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            _fail(
-                f"cannot listen on {host}:{port}: {error.strerror}. Another program may use the"
-                f" port (on macOS, AirPlay): choose another one, PORT={port + 1} make run"
-                " (or make demo)"
+            advice = (
+                "HOST has to be an address of this machine"
+                if error.errno == errno.EADDRNOTAVAIL
+                else "Another program may use the port (on macOS, AirPlay): choose another one,"
+                f" PORT={port + 1} make run (or make demo)"
             )
+            _fail(f"cannot listen on {host}:{port}: {error.strerror}. {advice}")
 
 
 def _fail(message: str) -> NoReturn:
@@ -146,6 +150,8 @@ main = _Commands(
     add_default_commands=False,
     add_version_option=False,
     set_debug_flag=False,
+    # Only the one in this folder, as ./data is here too: a file further up would name other data.
+    load_dotenv=False,
     help="Candlesticks that can be trusted. Settings come from the environment and from .env.",
 )
 # Of Flask's options, --app and --debug mean nothing here.

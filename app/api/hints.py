@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from app.api.context import services
+from app.api.question import Question
 from app.api.times import iso
 from app.live.hub import Feed
 from app.market.coverage import ALL, ALL_NAME
@@ -11,28 +12,33 @@ from app.market.windows import interval_text, window_open
 from app.storage import subscriptions
 from app.storage.subscriptions import Subscription
 
+AWAY_MS = 10_000
+"""An exchange that has not answered for so long is the first thing to tell."""
 
-def why_empty(
-    feed: Feed, symbols: tuple[str, ...] | None, interval: int, closed_through: int | None
-) -> str:
-    """symbols: None for all; interval, closed_through: ms."""
+
+def why_empty(question: Question, closed_through: int | None) -> str:
+    """closed_through: of the feed, ms."""
     shared = services()
+    feed, symbols = (question.exchange, question.source), question.symbols
     rows = [row for row in subscriptions.all_of(shared.engine, *feed) if row.active]
     if symbols is not None:
         rows = [row for row in rows if row.symbol in (*symbols, ALL)]
-    if not rows:
-        return _how_to_start(feed, symbols)
-    if _nothing_closed(rows, interval, closed_through or 0):
-        closes = window_open(shared.hub.now(feed), interval) + interval
-        name = interval_text(interval)
-        return f"Nothing has closed yet: the first {name} candle closes at {iso(closes)}."
-    return "There are no candles in this range: nothing was traded in it, or nothing was built."
+    return (
+        _strange(question.exchange, symbols)
+        or (None if rows else _how_to_start(feed, symbols))
+        or _away(feed)
+        or _not_yet(feed, rows, question, closed_through or 0)
+        or _filtered(question)
+        or "There are no candles in this range: nothing was traded in it, or it was not observed."
+    )
 
 
-def _nothing_closed(rows: Iterable[Subscription], interval: int, closed_through: int) -> bool:
-    """Whether even the window in which the first subscription began is undecided."""
-    since = min(row.since for row in rows)
-    return window_open(since, interval) + interval > closed_through
+def _strange(exchange: str, symbols: tuple[str, ...] | None) -> str | None:
+    listed = services().listings.markets(exchange) if symbols else None
+    strange = [symbol for symbol in symbols or () if listed is not None and symbol not in listed]
+    if not strange:
+        return None
+    return f"{exchange} does not list {', '.join(strange)}. GET /markets tells what it lists."
 
 
 def _how_to_start(feed: Feed, symbols: tuple[str, ...] | None) -> str:
@@ -40,11 +46,44 @@ def _how_to_start(feed: Feed, symbols: tuple[str, ...] | None) -> str:
     wanted = ALL_NAME if symbols is None else list(symbols)
     body = json.dumps({"exchange": exchange, "source": source, "symbols": wanted})
     what = "Nothing is" if symbols is None else f"{', '.join(symbols)}: not"
-    listed = services().listings.markets(exchange) if symbols else None
-    strange = [symbol for symbol in symbols or () if listed is not None and symbol not in listed]
-    if strange:
-        return f"{exchange} does not list {', '.join(strange)}. GET /markets tells what it lists."
     return (
         f"{what} being built on {exchange}/{source}. Start it with POST /candlesticks,"
         f" Content-Type: application/json, and the body {body}"
+    )
+
+
+def _away(feed: Feed) -> str | None:
+    hub = services().hub
+    state = hub.feeds.get(feed)
+    if state is None or not state.last_error:
+        return None
+    last = state.last_good_poll
+    if last is not None and hub.now(feed) - last < AWAY_MS:
+        return None
+    since = "has not answered yet" if last is None else f"has not answered since {iso(last)}"
+    return f"{feed[0]} {since} ({state.last_error[:80]}). GET /status tells more."
+
+
+def _not_yet(
+    feed: Feed, rows: Iterable[Subscription], question: Question, closed_through: int
+) -> str | None:
+    """Whether all that was asked for is still undecided."""
+    now = services().hub.now(feed)
+    if question.start is not None and question.start >= now:
+        return f"This range is in the future: it is {iso(now)}."
+    interval = question.intervals[0]
+    since = min(row.since for row in rows)
+    if window_open(since, interval) + interval <= closed_through:
+        return None
+    closes = window_open(now, interval) + interval
+    name = interval_text(interval)
+    return f"Nothing has closed yet: the first {name} candle closes at {iso(closes)}."
+
+
+def _filtered(question: Question) -> str | None:
+    if not question.min_coverage:
+        return None
+    return (
+        f"No candle in this range has a coverage of {question.min_coverage}; leave min_coverage"
+        " out to see what there is."
     )

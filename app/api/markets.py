@@ -9,7 +9,7 @@ from flask_restful import Resource
 from app.api.context import reply, services
 from app.api.parameters import Parameters, known_exchange, known_source
 from app.api.problems import RETRY_SECONDS, Problem
-from app.api.times import iso
+from app.api.times import shown
 from app.exchanges.base import Market, Quote
 from app.market.coverage import ALL
 from app.market.ticks import Rejected, parse_price, plain
@@ -67,7 +67,7 @@ def _market(
         market.symbol,
         market.state,
         _price(quote),
-        iso(time) if as_iso and time is not None else time,
+        shown(time, as_iso),
         market.symbol in building or ALL in building,
     )
 

@@ -18,7 +18,7 @@ from app.api.fragments import Fragment
 from app.api.hints import why_empty
 from app.api.question import Question, Shape, page_query, read_latest_question, read_question
 from app.api.rendering import FORMATS, HEAD, JSON, RENDER
-from app.api.times import iso
+from app.api.times import shown
 from app.market.windows import interval_text
 from app.storage.candles import Page, PageQuery, feed_state, read_latest, read_page
 
@@ -108,13 +108,12 @@ def _meta(question: Question, shape: Shape, fragment: Fragment) -> dict[str, Any
         "exchange": question.exchange,
         "source": question.source,
         "interval": ",".join(interval_text(interval) for interval in question.intervals),
-        "closed_through": iso(through) if shape.as_iso and through else through,
+        "closed_through": shown(through, shape.as_iso),
         "next_cursor": fragment.next_cursor,
         "count": fragment.count,
     }
     if not fragment.count and fragment.next_cursor is None:
-        feed = question.exchange, question.source
-        meta["hint"] = why_empty(feed, question.symbols, question.intervals[0], through)
+        meta["hint"] = why_empty(question, through)
     return meta
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from app.api.times import iso
+from app.api.times import shown
 from app.market.windows import interval_text
 from app.storage.rows import StoredCandle
 
@@ -25,8 +25,8 @@ class CandleJson(msgspec.Struct, gc=False):
     symbol: str
     source: str
     interval: str
-    open_time: int | str
-    close_time: int | str
+    open_time: int | str | None
+    close_time: int | str | None
     open: str | None
     high: str | None
     low: str | None
@@ -87,14 +87,13 @@ RENDER: dict[str, Render] = {JSON: json_rows, CSV: csv_rows, NDJSON: ndjson_rows
 
 def _candle(row: StoredCandle, exchange: str, source: str, as_iso: bool) -> CandleJson:
     opened, closes = row.open_time, row.open_time + row.interval - 1
-    first, last = row.first_tick_time, row.last_tick_time
     return CandleJson(
         exchange,
         row.symbol,
         source,
         interval_text(row.interval),
-        iso(opened) if as_iso else opened,
-        iso(closes) if as_iso else closes,
+        shown(opened, as_iso),
+        shown(closes, as_iso),
         row.open,
         row.high,
         row.low,
@@ -103,8 +102,8 @@ def _candle(row: StoredCandle, exchange: str, source: str, as_iso: bool) -> Cand
         row.quote_volume,
         row.taker_buy_volume,
         row.tick_count,
-        iso(first) if as_iso and first is not None else first,
-        iso(last) if as_iso and last is not None else last,
+        shown(row.first_tick_time, as_iso),
+        shown(row.last_tick_time, as_iso),
         float(row.coverage or 0),
         row.reasons.split(",") if row.reasons else [],
         row.origin,

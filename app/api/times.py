@@ -58,8 +58,13 @@ def _malformed(name: str, text: str) -> Problem:
     return Problem(400, f"{name}={text[:40]!a} is not a time.", parameter=name, allowed=ALLOWED)
 
 
-def iso(time: int) -> str:
-    """`2025-01-01T00:00:00Z`, with milliseconds where there are any."""
+def iso(time: int, precision: str = "seconds") -> str:
+    """`2025-01-01T00:00:00Z`; precision: `seconds` or `milliseconds`."""
     moment = _EPOCH + time * _MILLISECOND
-    precision = "milliseconds" if time % 1000 else "seconds"
     return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
+
+
+def shown(time: int | None, as_iso: bool) -> int | str | None:
+    """A time in an answer: epoch ms, or ISO 8601 that is always as long, because readers of a
+    column such as pandas take its form from the first rows."""
+    return time if time is None or not as_iso else iso(time, "milliseconds")

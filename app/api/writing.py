@@ -86,6 +86,8 @@ def _target() -> tuple[str, str, str]:
             f" {ALL_NAME} for the subscription to all."
         )
         raise Problem(400, detail, parameter="symbol")
+    if "," in symbol:
+        raise Problem(400, "One symbol can be stopped at a time.", parameter="symbol")
     return exchange, source, canonical_symbol(symbol, "symbol")
 
 

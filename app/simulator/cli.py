@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -110,9 +111,14 @@ def simulate(
 
 def _replay(path: Path, at: str) -> Tape:
     try:
-        return read_replay(path, None if at == "recorded" else wall_clock())
+        tape = read_replay(path, None if at == "recorded" else wall_clock())
     except BadFile as error:
         raise click.ClickException(str(error)) from error
+    click.echo(
+        f"Replaying {path}: the first trade is at {_utc(tape.first)} UTC, the last at"
+        f" {_utc(tape.last)}; before the first there are no prices"
+    )
+    return tape
 
 
 def _add(plan: Plan, text: str) -> None:
@@ -120,6 +126,10 @@ def _add(plan: Plan, text: str) -> None:
         plan.plan(split(text))
     except BadFault as error:
         raise click.ClickException(f"--fault {text!r}: {error}") from error
+
+
+def _utc(time: int) -> str:
+    return f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _announce(url: str) -> None:

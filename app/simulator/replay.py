@@ -31,8 +31,8 @@ SIDES = {"buy": "BUY", "b": "BUY", "sell": "SELL", "s": "SELL"}
 QUOTES = ("USDT", "USDC", "BUSD", "TUSD", "USDD", "USD", "EUR", "GBP", "BTC", "ETH", "TRX")
 """At which a name such as XBTUSDT is split; the longer ones first."""
 
-TIMES = range(1, 10**13)
-"""Epoch ms up to the year 2286: a file in another unit would make candles of no use."""
+TIMES = range(10**11, 10**13)
+"""Epoch ms of the years 1973 to 2286: a file in another unit would make candles of no use."""
 
 
 class BadFile(Exception):
@@ -49,8 +49,9 @@ class Replay:
         for rows in self._trades.values():
             # Stable: what happened in one millisecond stays in the order of the file.
             rows.sort(key=attrgetter("time"))
-        first = min(rows[0].time for rows in self._trades.values())
-        listed = first - first % BLOCK
+        self.first = min(rows[0].time for rows in self._trades.values())
+        self.last = max(rows[-1].time for rows in self._trades.values())
+        listed = self.first - self.first % BLOCK
         self.markets: Mapping[str, Listing] = {
             symbol: _listing(symbol, rows, listed) for symbol, rows in self._trades.items()
         }

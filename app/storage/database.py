@@ -16,8 +16,13 @@ MYSQL_SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
     "innodb_lock_wait_timeout = 3, lock_wait_timeout = 3"
 )
-MYSQL_ACCESS_ERRORS = (1044, 1045, 1049, 1698)
-"""Access denied to a database, access denied, unknown database, access denied by plugin."""
+MYSQL_LOGIN_ERRORS = (1045, 1698)
+NO_LOGIN = (
+    "If the user exists, the password in DATABASE_URL is not its own; special characters are"
+    " written as %40 for @ and so on. If it does not:"
+)
+MYSQL_ACCESS_ERRORS = (1044, 1049)
+"""Access denied to a database, unknown database."""
 
 
 class StoreError(Exception):
@@ -116,6 +121,8 @@ def translated(engine: Engine) -> Iterator[None]:
 def _meaning(error: DBAPIError, url: URL) -> StoreError:
     text = str(error.orig)
     code = error.orig.args[0] if error.orig and error.orig.args else None
+    if code in MYSQL_LOGIN_ERRORS:
+        return NotSetUp(f"{text}\n{NO_LOGIN}\n{creation_sql(url)}")
     if code in MYSQL_ACCESS_ERRORS:
         return NotSetUp(f"{text}\n{creation_sql(url)}")
     if code == 1146 or "no such table" in text:

@@ -145,11 +145,11 @@ def test_exports_that_would_take_all_threads_are_refused_and_places_come_free(cl
 def test_times_are_iso_where_asked_for(client, filled):
     body = get(client, symbol="BTC_USDT", limit=1, times="iso").json
     (row,) = body["data"]
-    assert row["open_time"] == "2025-06-04T03:49:00Z"
+    assert row["open_time"] == "2025-06-04T03:49:00.000Z"
     assert row["close_time"] == "2025-06-04T03:49:59.999Z"
-    assert row["first_tick_time"] == "2025-06-04T03:49:00Z"
+    assert row["first_tick_time"] == "2025-06-04T03:49:00.000Z"
     assert row["last_tick_time"] == "2025-06-04T03:49:00.999Z"
-    assert body["meta"]["closed_through"] == "2025-06-04T03:50:00Z"
+    assert body["meta"]["closed_through"] == "2025-06-04T03:50:00.000Z"
 
 
 def test_the_link_leads_to_the_next_page(client, filled):

@@ -81,7 +81,7 @@ def test_all_makes_every_market_one_that_is_built(client, quoted, shared):
 
 def test_times_of_markets_are_iso_where_asked_for(client, quoted):
     (row,) = markets(client, symbol="BTC_USDT", times="iso")
-    assert row["last_trade_time"] == "2025-06-04T01:20:00Z"
+    assert row["last_trade_time"] == "2025-06-04T01:20:00.000Z"
 
 
 def test_an_exchange_that_is_away_has_no_list(client, quoted):

@@ -57,9 +57,11 @@ def test_trades_are_those_of_the_file(recorded):
 
 
 def test_the_place_in_the_file_decides_what_comes_first_in_a_millisecond(write):
-    late, early, tie = ("X_USDT,{},{},1,1,buy".format(*pair) for pair in ((3, 9), (2, 5), (1, 9)))
+    late, early, tie = (
+        f"X_USDT,{number},170000000000{digit},1,1,buy" for number, digit in ((3, 9), (2, 5), (1, 9))
+    )
     replay = read_replay(write(HEADER, late, early, tie))
-    assert [trade.id for trade in replay.trades("X_USDT", 0, 10)] == [2, 3, 1]
+    assert [trade.id for trade in replay.trades("X_USDT", 0, NOW)] == [2, 3, 1]
 
 
 def test_trades_move_by_whole_windows_to_the_next_that_opens(write):
@@ -119,7 +121,7 @@ def test_a_server_serves_a_replay(recorded):
     ],
 )
 def test_symbols_become_canonical(write, name, symbol):
-    assert list(read_replay(write(HEADER, f"{name},1,5,1,1,b")).markets) == [symbol]
+    assert list(read_replay(write(HEADER, f"{name},1,1700000000005,1,1,b")).markets) == [symbol]
 
 
 def test_other_venues_headings_are_understood(write):
@@ -137,8 +139,10 @@ def test_other_venues_headings_are_understood(write):
 
 def test_spaces_and_empty_lines_and_a_byte_order_mark_do_no_harm(tmp_path):
     path = tmp_path / "trades.csv"
-    path.write_text(f"{HEADER}\n\n X_USDT , 1 , 5 , 1.5 , 2 , Buy \n\n", encoding="utf-8-sig")
-    (trade,) = read_replay(path).trades("X_USDT", 0, 10)
+    path.write_text(
+        f"{HEADER}\n\n X_USDT , 1 , 1700000000005 , 1.5 , 2 , Buy \n\n", encoding="utf-8-sig"
+    )
+    (trade,) = read_replay(path).trades("X_USDT", 0, NOW)
     assert trade.price == Decimal("1.5")
 
 
@@ -148,15 +152,16 @@ def test_spaces_and_empty_lines_and_a_byte_order_mark_do_no_harm(tmp_path):
         (["symbol,id,time,price"], "trades.csv, line 1: no column quantity or qty, side"),
         ([""], "trades.csv, line 1: no column symbol"),
         ([HEADER], "trades.csv, line 2: no trade"),
-        ([HEADER, ROWS[0], "X_USDT,1,5,abc,1,b"], "line 3: price 'abc'"),
-        ([HEADER, "X_USDT,1,5,0,1,b"], "line 2: price '0'"),
-        ([HEADER, "X_USDT,1,5,1,-1,b"], "line 2: quantity '-1'"),
-        ([HEADER, "X_USDT,1,5,NaN,1,b"], "line 2: price 'NaN'"),
+        ([HEADER, ROWS[0], "X_USDT,1,1700000000005,abc,1,b"], "line 3: price 'abc'"),
+        ([HEADER, "X_USDT,1,1700000000005,0,1,b"], "line 2: price '0'"),
+        ([HEADER, "X_USDT,1,1700000000005,1,-1,b"], "line 2: quantity '-1'"),
+        ([HEADER, "X_USDT,1,1700000000005,NaN,1,b"], "line 2: price 'NaN'"),
         ([HEADER, "X_USDT,1,5.5,1,1,b"], "line 2: time '5.5'"),
         ([HEADER, "X_USDT,1,1762795433971999999,1,1,b"], "line 2: time '1762795433971999999'"),
-        ([HEADER, "X_USDT,x,5,1,1,b"], "line 2: id 'x'"),
-        ([HEADER, "X_USDT,1,5,1,1,up"], "line 2: side 'up'"),
-        ([HEADER, "X_USDT,1,5,1,1"], "line 2: 5 columns instead of 6"),
+        ([HEADER, "X_USDT,1,1762795433,1,1,b"], "line 2: time '1762795433' is not in ms"),
+        ([HEADER, "X_USDT,x,1700000000005,1,1,b"], "line 2: id 'x'"),
+        ([HEADER, "X_USDT,1,1700000000005,1,1,up"], "line 2: side 'up'"),
+        ([HEADER, "X_USDT,1,1700000000005,1,1"], "line 2: 5 columns instead of 6"),
         ([HEADER, "XBT,1,5,1,1,b"], "line 2: symbol 'XBT'"),
         ([HEADER, "USDT,1,5,1,1,b"], "line 2: symbol 'USDT'"),
         ([HEADER, "A_B_C,1,5,1,1,b"], "line 2: symbol 'A_B_C'"),

@@ -25,7 +25,7 @@ def migrate(url, version=HEAD):
 
 
 def test_the_tables_of_each_database_are_looked_at(url):
-    assert [one.level for one in checks.database(url)][-1] is Level.FAIL
+    assert [one.level for one in checks.database(url)][-1] is Level.WARN
     migrate(url, "0000")
     assert "newer than this version" in checks.database(url)[-1].text
     engine = create_engine(url)
@@ -81,7 +81,7 @@ def test_a_user_who_may_not_create_tables_is_told_what_to_grant(empty_mariadb):
     url = empty_mariadb.set(username="reader", password="secret9")
     try:
         found, schema = checks.database(url)
-        assert found.level is schema.level is Level.FAIL
+        assert (found.level, schema.level) == (Level.FAIL, Level.WARN)
         assert f"GRANT ALL ON `{name}`.*" in found.text and "secret9" not in found.text
         with root.begin() as connection:
             pattern = name.replace("_", "\\_")
