@@ -7,6 +7,7 @@ after the fork, and nowhere else: importing this module starts nothing.
 import logging
 import signal
 import socket
+import struct
 import sys
 from contextlib import suppress
 from typing import Any
@@ -79,10 +80,12 @@ def worker_exit(_server: Any, worker: Any) -> None:
 
 
 def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response: Any) -> None:
-    """gunicorn's hook, called in the course of an error too. Where a client did not take its
-    answer in time nothing more is to be waited for: gunicorn would, for two seconds, in the thread
-    that accepts everybody else."""
+    """gunicorn's hook, called in the course of an error too: where a client did not take its answer
+    in time, or an export broke off. A reset tells also a client of HTTP/1.0, to which the end of
+    the connection is the end of the answer; and nothing more is waited for, as gunicorn would for
+    two seconds in the thread that accepts everybody else."""
     connection = environ.get("gunicorn.socket")
-    if connection is not None and isinstance(sys.exc_info()[1], OSError):
+    if connection is not None and sys.exc_info()[1] is not None:
         with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()

@@ -12,10 +12,10 @@ from app.storage.copying import Different, NotEmpty, copy_rows, copying_engine, 
 from app.storage.database import StoreError
 from app.storage.inspection import sqlite_file
 from app.storage.locks import FileLock, Lock, database_lock
-from app.storage.schema import MISSING, OK, schema_state
+from app.storage.schema import MISSING, OK, OUTDATED, schema_state
 from config import Config, ConfigError, load
 
-UPGRADE = "create its tables first: DATABASE_URL='<the target>' candlekeep db upgrade"
+UPGRADE = "bring its tables up to date first: DATABASE_URL='<the target>' candlekeep db upgrade"
 EMPTY = "name an empty database (or drop this one's tables, if you can do without them)"
 NOTHING = "nothing of the copy was kept"
 
@@ -49,7 +49,7 @@ def copy_database(
     try:
         with _engine(config.database_url) as source, _engine(target) as there:
             _check_schema("source", source, SCHEMA_ADVICE)
-            _check_schema("target", there, SCHEMA_ADVICE | {MISSING: UPGRADE})
+            _check_schema("target", there, SCHEMA_ADVICE | {MISSING: UPGRADE, OUTDATED: UPGRADE})
             with _owned(config, source, there) as still_owned:
                 advance: Callable[[int], None] | None = None
 

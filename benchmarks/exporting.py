@@ -58,7 +58,7 @@ def _fill(data: Path) -> None:
     engine = create_engine(database_url(f"sqlite:///{data / 'candlekeep.db'}"))
     prepare(engine)
     store = FeedStore(engine, "poloniex", "ticker")
-    epoch = store.take_over("bench", 0, MINUTE).epoch
+    epoch = store.take_over("bench", 0).epoch
     bar = Bar(Decimal("67250.12"), Decimal("67251"), Decimal("67249.5"), Decimal(67250), 9, 1, 2)
     for first in range(0, CANDLES, AT_ONCE):
         found = [

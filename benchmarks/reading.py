@@ -90,7 +90,7 @@ def _fill(data: Path) -> None:
     engine = create_engine(database_url(f"sqlite:///{data / 'candlekeep.db'}"))
     prepare(engine)
     store = FeedStore(engine, "poloniex", "ticker")
-    epoch = store.take_over("bench", 0, MINUTE).epoch
+    epoch = store.take_over("bench", 0).epoch
     prices = [Decimal(6_725_000 + number % 977) / 100 for number in range(STORED)]
     found = [
         Candle(

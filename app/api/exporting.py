@@ -80,4 +80,6 @@ def _lines(
         if page.after is None:
             leave()
             return
-        page = read_page(engine, replace(query, after=page.after))
+        query = replace(query, after=page.after)
+        page = read_page(engine, query)
+        assert page.after != query.after, "an export would never end"

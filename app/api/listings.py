@@ -35,6 +35,19 @@ class _Listing:
     markets: _Known[dict[str, Market]] = field(default_factory=_Known)
     quotes: _Known[dict[str, Quote]] = field(default_factory=_Known)
 
+    def opened(self, make: Callable[[], TickerAdapter]) -> TickerAdapter:
+        """The adapter. A new one tells all prices anew: what was known goes."""
+        if self.adapter is None:
+            self.adapter = make()
+            self.quotes.value, self.quotes.until = None, float("-inf")
+        return self.adapter
+
+    def drop_adapter(self) -> None:
+        """An adapter tells what has changed since its last answer, and that may be lost."""
+        if self.adapter is not None:
+            self.adapter.close()
+        self.adapter = None
+
 
 class Listings:
     """make: opens an adapter of its own for an exchange; monotonic: seconds."""
@@ -80,11 +93,11 @@ class Listings:
     def _ask(
         self, exchange: str, listing: _Listing, ask: Callable[[_Listing, TickerAdapter], T]
     ) -> T | None:
+        adapter = listing.opened(lambda: self._make(exchange))
         try:
-            if listing.adapter is None:
-                listing.adapter = self._make(exchange)
-            return ask(listing, listing.adapter)
+            return ask(listing, adapter)
         except ExchangeError:
+            listing.drop_adapter()
             return None
 
 
@@ -93,11 +106,9 @@ def _markets(_listing: _Listing, adapter: TickerAdapter) -> dict[str, Market]:
 
 
 def _quotes(listing: _Listing, adapter: TickerAdapter) -> dict[str, Quote]:
-    """Adapters tell what has changed since they were last asked."""
+    """Adapters tell at least what has changed since they were last asked."""
     answer = adapter.quotes()
-    known = listing.quotes.value or {}
-    found = {**known, **{quote.symbol: quote for quote in answer.quotes}}
+    found = {**(listing.quotes.value or {}), **{quote.symbol: quote for quote in answer.quotes}}
     if len(found) > answer.listed + FORGOTTEN:
-        listing.adapter = None
-        adapter.close()
+        listing.drop_adapter()
     return found

@@ -69,9 +69,9 @@ class Parameters:
         text = self._given.get("interval")
         if text is None:
             return stored[:1]
-        found = tuple(sorted({_interval(word, stored) for word in text.split(",")}))
+        found = tuple(sorted({_interval(word, stored, most) for word in text.split(",")}))
         for length in found:
-            base = max(one for one in stored if length % one == 0)
+            base = _base(length, stored)
             if length // base * len(found) > most:
                 detail = (
                     f"A candle of {interval_text(length)} would be merged from {length // base} of"
@@ -80,7 +80,7 @@ class Parameters:
                 raise Problem(400, detail, parameter="interval")
         return found
 
-    def share(self, name: str) -> Decimal:
+    def coverage(self, name: str) -> Decimal:
         """A number from 0 to 1, 0 by default."""
         text = self._given.get(name, "0")
         if not re.fullmatch(r"0(\.[0-9]{1,9})?|1(\.0{1,9})?", text):
@@ -92,10 +92,10 @@ class Parameters:
         """Yes or no, no by default."""
         return self.one_of(name, ("0", "1", "false", "true"), "0") in ("1", "true")
 
-    def symbols(self, name: str = "symbol") -> tuple[str, ...] | None:
+    def symbols(self) -> tuple[str, ...] | None:
         """Canonical symbols, with commas between them; None for all and by default."""
-        text = self._given.get(name, ALL_NAME)
-        found = {canonical_symbol(word, name) for word in text.split(",")}
+        text = self._given.get("symbol", ALL_NAME)
+        found = {canonical_symbol(word, "symbol") for word in text.split(",")}
         return None if ALL in found else tuple(sorted(found))
 
 
@@ -160,17 +160,26 @@ def canonical_symbol(text: str, name: str) -> str:
         raise Problem(400, detail, parameter=name, allowed=allowed) from None
 
 
-def _interval(word: str, stored: tuple[int, ...]) -> int:
+def _base(length: int, stored: tuple[int, ...]) -> int:
+    """The longest stored interval that candles of this length can be merged from."""
+    return max(one for one in stored if length % one == 0)
+
+
+def _interval(word: str, stored: tuple[int, ...], most: int) -> int:
     length = _length(word)
     if length is not None and length % stored[0] == 0:
         return length
     shortest = interval_text(stored[0])
-    names = dict.fromkeys(interval_text(length) for length in (*stored, *EXAMPLES))
+    possible = [
+        one
+        for one in dict.fromkeys((*stored, *EXAMPLES))
+        if one % stored[0] == 0 and one // _base(one, stored) <= most
+    ]
     raise Problem(
         400,
         f"interval={word[:40]!a} is neither a multiple of {shortest} that divides a day, nor 1w.",
         parameter="interval",
-        allowed=[name for name in names if parse_length(name) % stored[0] == 0],
+        allowed=[interval_text(one) for one in possible],
         did_you_mean=_same_length(word.lower(), stored),
     )
 

@@ -7,13 +7,14 @@ import msgspec
 from flask import Request
 
 from app.api.cursors import read_cursor
-from app.api.parameters import Parameters, known_exchange, known_source
+from app.api.parameters import MAX_LIMIT, Parameters, known_exchange, known_source
 from app.api.problems import Problem
 from app.api.rendering import CSV, FORMATS, JSON, NDJSON
 from app.api.times import parse_time
 from app.market.feed import Forming
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
+from app.storage.rows import NAMED
 
 if TYPE_CHECKING:
     from config import Config
@@ -25,8 +26,6 @@ NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
 
 DEFAULT_LIMIT = 100
-MAX_NAMED = 20
-"""Each named symbol is looked up on its own, so they are few; all of them are one look-up."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -77,7 +76,7 @@ def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
         _time(given, "end"),
         given.one_of("order", ("asc", "desc"), "asc"),
         given.one_of("fill", FILLS, NONE),
-        given.share("min_coverage"),
+        given.coverage("min_coverage"),
         given.flag("include_open"),
     )
     start, end = question.start, question.end
@@ -90,11 +89,16 @@ def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
 def read_latest_question(request: Request, config: "Config") -> tuple[Question, Shape]:
     """The parameters of GET /candlesticks/latest."""
     given = Parameters(request.args, LATEST_NAMES)
-    share = given.share("min_coverage")
+    share = given.coverage("min_coverage")
     # By symbol, from the first on: nothing of it goes by time.
     question = Question(*_selected(given, config), start=0, min_coverage=share)
     shape = _shape(given, request)
-    return question, shape if shape.limit else msgspec.structs.replace(shape, limit=1_000)
+    if shape.limit is None:
+        shape = msgspec.structs.replace(shape, limit=MAX_LIMIT)
+    elif shape.limit < len(question.intervals):
+        detail = f"limit={shape.limit} is less than the number of intervals, which come together."
+        raise Problem(400, detail, parameter="limit")
+    return question, shape
 
 
 def page_query(
@@ -103,6 +107,9 @@ def page_query(
     """The page to read. stored: the intervals that are stored now (ms)."""
     # A stream begins at one end and goes on to the other.
     down = question.presented_down if shape.streamed else question.down
+    after, closed_through = None, None
+    if shape.cursor is not None:
+        after, closed_through = read_cursor(shape.cursor, question, down)
     return PageQuery(
         question.exchange,
         question.source,
@@ -113,10 +120,11 @@ def page_query(
         question.end,
         shape.limit or DEFAULT_LIMIT,
         down,
-        None if shape.cursor is None else read_cursor(shape.cursor, question, down),
+        after,
         question.fill,
         question.min_coverage,
         forming,
+        closed_through,
     )
 
 
@@ -140,16 +148,19 @@ def _shape(given: Parameters, request: Request) -> Shape:
 
 def _accepted(request: Request) -> str:
     """What the Accept header asks for; JSON unless it prefers another form by name."""
-    kinds = {"application/json": JSON, "text/csv": CSV, FORMATS[NDJSON]: NDJSON}
-    best = request.accept_mimetypes.best_match(list(kinds), "application/json")
-    return kinds[best]
+    kinds = {"text/csv": CSV, FORMATS[NDJSON]: NDJSON}
+    for kind, quality in request.accept_mimetypes:
+        name = kind.partition(";")[0].strip().lower()
+        if quality > 0:
+            return kinds.get(name, JSON)
+    return JSON
 
 
 def _symbols(given: Parameters) -> tuple[str, ...] | None:
     symbols = given.symbols()
-    if symbols is not None and len(symbols) > MAX_NAMED:
+    if symbols is not None and len(symbols) > NAMED:
         detail = f"{len(symbols)} symbols are named."
-        raise Problem(400, detail, parameter="symbol", allowed=f"1 to {MAX_NAMED}, or all")
+        raise Problem(400, detail, parameter="symbol", allowed=f"1 to {NAMED}, or all")
     return symbols
 
 

@@ -20,7 +20,8 @@ from app.api.question import Question, Shape, page_query, read_latest_question, 
 from app.api.rendering import FORMATS, HEAD, JSON, RENDER
 from app.api.times import shown
 from app.market.windows import interval_text
-from app.storage.candles import Page, PageQuery, feed_state, read_latest, read_page
+from app.storage.candles import Page, PageQuery, feed_state, read_page
+from app.storage.latest import read_latest
 
 Read = Callable[[Engine, PageQuery], Page]
 
@@ -84,7 +85,12 @@ def _encode(question: Question, shape: Shape, query: PageQuery, read: Read) -> F
     rows = page.rows if query.down == question.presented_down else page.rows[::-1]
     body = HEAD[shape.format]
     body += RENDER[shape.format](rows, question.exchange, question.source, shape.as_iso)
-    cursor = page.after and write_cursor(question, page.after, query.down)
+    cursor = None
+    if page.after is not None:
+        # A longer candle closes after the shorter ones beside it: pages of several intervals show
+        # what was closed at the first of them, or it would be passed over.
+        through = page.state.closed_through if len(question.intervals) > 1 else None
+        cursor = write_cursor(question, page.after, query.down, through)
     digest = hashlib.blake2s(body, digest_size=12).digest()
     final = read is read_page and _final(query, page)
     return Fragment(body, digest, len(rows), cursor, page.state, final)

@@ -66,10 +66,10 @@ class Hub:
         known = self.feeds.get(feed)
         return self.clock() + (known.offset or 0 if known else 0)
 
-    def open_candles(self, feed: Feed) -> Forming:
-        """What is open; nothing where another process builds."""
+    def open_candles(self, feed: Feed) -> Forming | None:
+        """What is open; None where another process builds."""
         ask = self.forming.get(feed)
-        return ask() if ask else Forming([], [], self.now(feed))
+        return ask() if ask else None
 
     def wake(self) -> None:
         """Tell the pipeline that subscriptions changed."""

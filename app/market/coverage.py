@@ -17,6 +17,7 @@ FOREVER = 2**63 - 1
 
 STARTED, RESTART, NOT_SUBSCRIBED = "started", "restart", "not_subscribed"
 CLOCK_STEP = "clock_step"
+NOT_STORED = "not_stored"
 
 Period = tuple[int, int]
 """A subscription's `[since, until)`, in ms."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from app.market.candles import Bar, Candle, Fold, merge
-from app.market.coverage import Period, Span, coverage
+from app.market.coverage import ALL, RESTART, Period, Span, coverage
 from app.market.observation import Observation, Pace
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import Batch, Tick
@@ -71,19 +71,21 @@ class FeedFold:
     def resume(
         self,
         closed_through: int,
-        parts: Iterable[Candle] | None = (),
+        parts: Iterable[Candle] = (),
         spans: Iterable[Span] = (),
+        parts_since: int = 0,
     ) -> None:
         """Go on from a stored position: `parts` are the stored candles of the shortest interval in
-        the windows that are still open for longer ones, `spans` those that touch them. parts: None
-        where another interval was the shortest: then what those windows held is not known."""
+        the windows that are still open for longer ones, `spans` those that touch them. parts_since:
+        when (ms) candles of the shortest interval began to be stored; what open windows held before
+        cannot be put together again."""
         self._spans = list(spans)
         frontier = max((span.end for span in self._spans), default=closed_through)
         self.observation.resume(closed_through, frontier)
         self._taken = self.observation.closed_through
-        if parts is None:
-            self.observation.forget(window_open(closed_through, self.longest))
-            parts = ()
+        cut = window_open(closed_through, self.longest)
+        if parts_since > cut:
+            self._spans.append(Span(ALL, cut, parts_since, RESTART))
         for part in sorted(parts, key=lambda candle: candle.open_time):
             series = self._series.setdefault(part.symbol, _Series())
             # Parts reach back to the longest window; shorter ones in it are over and stored.

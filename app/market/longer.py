@@ -5,12 +5,12 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from app.market.coverage import ALL, RESTART, Span
+from app.market.coverage import ALL, NOT_STORED, Span
 from app.market.windows import window_open, window_up
 
 
 class Kept(NamedTuple):
-    """An interval (ms) of which every candle that closed in `[since, until)` was stored."""
+    """An interval (ms) of which every candle whose window lies in `[since, until)` is stored."""
 
     interval: int
     since: int
@@ -18,8 +18,8 @@ class Kept(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """The windows that open in `[start, end)` (ms) are merged from candles of `base` (ms). spans:
-    the parts of them for which there are none."""
+    """The windows that open in `[start, end)` (ms) are merged from candles of `base` (ms), 0 where
+    none are stored that fit. spans: the parts of them for which there are none."""
 
     base: int
     start: int
@@ -29,8 +29,7 @@ class Stretch(NamedTuple):
 
 def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list[Stretch]:
     """Windows of `interval` (ms) in `[start, end)`, both of them boundaries: each from the longest
-    interval that was stored all through it. Earliest first; what nothing was stored for is left
-    out."""
+    interval that was stored all through it. Earliest first."""
     fitting = [one for one in kept if interval % one.interval == 0]
     cuts = {start, end}
     for one in fitting:
@@ -40,8 +39,6 @@ def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list
     found: list[Stretch] = []
     for left, right in itertools.pairwise(edges):
         piece = _piece(interval, left, right, fitting)
-        if piece is None:
-            continue
         if found and found[-1].end == left and _same(found[-1], piece):
             piece = piece._replace(start=found.pop().start)
         found.append(piece)
@@ -62,7 +59,7 @@ def _whole(one: Kept, interval: int) -> tuple[int, int]:
     return window_up(one.since, interval), window_open(one.until, interval)
 
 
-def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Stretch | None:
+def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Stretch:
     whole = [
         one
         for one in fitting
@@ -72,13 +69,13 @@ def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Str
         return Stretch(max(one.interval for one in whole), left, right)
     touching = [one for one in fitting if one.since < right and left < one.until]
     if not touching:
-        return None
-    # The stored intervals changed within this window: one of them has part of it.
+        return Stretch(0, left, right, (Span(ALL, left, right, NOT_STORED),))
+    # What is stored changed within this window: one of the intervals has part of it.
     best = max(touching, key=lambda one: min(one.until, right) - max(one.since, left))
     missing = ((left, best.since), (best.until, right))
-    spans = tuple(Span(ALL, begin, stop, RESTART) for begin, stop in missing if begin < stop)
+    spans = tuple(Span(ALL, begin, stop, NOT_STORED) for begin, stop in missing if begin < stop)
     return Stretch(best.interval, left, right, spans)
 
 
 def _same(last: Stretch, following: Stretch) -> bool:
-    return last.base == following.base and not last.spans and not following.spans
+    return last.base == following.base > 0 and not last.spans and not following.spans

@@ -53,11 +53,6 @@ class Observation:
         self.frontier = max(frontier, closed_through)
         self._known = True
 
-    def forget(self, start: int) -> None:
-        """What was seen from `start` to `closed_through` cannot be put together again."""
-        if start < self.closed_through:
-            self._spans.append(Span(ALL, start, self.closed_through, RESTART))
-
     def begin(self, asked: int) -> bool:
         """Without a stored position, time begins with the first batch; whether it did now."""
         if self._known:

@@ -58,16 +58,17 @@ class Builder:
         usable position begins at log position `begin`, or else at the log's end."""
         end = self._log.end if begin is None else begin
         shortest = self._fold.shortest
-        position = self._store.take_over(self._log.log_id, end, shortest)
+        position = self._store.take_over(self._log.log_id, end)
         self._epoch = position.epoch
         self._position, self._replayed = position.resume, position.applied
         self.resume = position.resume
         through = position.closed_through
         if through:
             horizon = window_open(through, self._fold.longest)
-            known = position.shortest_ms == shortest
-            parts = self._store.parts(shortest, horizon, through) if known else None
-            self._fold.resume(through, parts, self._store.spans(horizon))
+            since = self._store.parts_since(shortest)
+            since = through if since is None else since
+            parts = self._store.parts(shortest, max(horizon, since), through)
+            self._fold.resume(through, parts, self._store.spans(horizon), since)
             self._state.closed_through = through
 
     def step(self, now: int) -> bool:
@@ -97,7 +98,8 @@ class Builder:
             OpenCandle(candle.symbol, candle.interval, candle.open_time, candle.bar)
             for candle in waiting.closing.candles
         ]
-        return found._replace(candles=decided + found.candles)
+        spans = waiting.closing.spans + found.spans
+        return found._replace(candles=decided + found.candles, spans=spans)
 
     def _refresh(self, now: int) -> None:
         rows = self._store.subscriptions()

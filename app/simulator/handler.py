@@ -12,6 +12,7 @@ from typing import Protocol, cast
 from app.simulator.answers import Answers
 from app.simulator.control import CONTROL, MOST_BYTES, control
 from app.simulator.plan import Plan, Planned
+from app.simulator.questions import whole
 from app.simulator.spoiled import Reply, json_reply, spoil
 
 LOOK = 0.02
@@ -59,18 +60,19 @@ class Handler(BaseHTTPRequestHandler):
         return self.path.partition("?")[0].startswith(CONTROL)
 
     def _change(self, method: str) -> None:
-        length = self.headers.get("Content-Length", "0")
-        plain = length.isascii() and length.isdigit() and "Transfer-Encoding" not in self.headers
+        length = whole(self.headers.get("Content-Length", "0"))
+        if "Transfer-Encoding" in self.headers:
+            length = None
         # What is not read of this request must not be taken for the next one.
         self.close_connection = True
         if not self._is_control():
             self._send(json_reply(405, {"code": 405, "message": "Only GET is served here"}))
-        elif not plain:
+        elif length is None:
             self._send(json_reply(411, {"code": 411, "message": "Content-Length is needed"}))
-        elif int(length[:9]) > MOST_BYTES:
+        elif length > MOST_BYTES:
             self._send(json_reply(413, {"code": 413, "message": f"more than {MOST_BYTES} bytes"}))
         else:
-            body = self.rfile.read(int(length))
+            body = self.rfile.read(length)
             self._send(control(self.site.faults, method, self.path, body))
 
     def _packed(self, reply: Reply) -> Reply:

@@ -1,6 +1,6 @@
 """The read side: pages of candles in reading order, whatever they are made from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,15 +13,17 @@ from app.market.longer import Kept, bounds, stretches
 from app.market.windows import LATEST, window_open
 from app.storage.database import reading
 from app.storage.feeds import Position
-from app.storage.filling import NONE, PREVIOUS, FilledLane, first_windows, set_prices
+from app.storage.filling import NONE, PREVIOUS, FilledLane, set_prices
 from app.storage.lanes import Course, Lane, Stop
-from app.storage.merging import merged
 from app.storage.rows import Key, Rows, Series, State, StoredCandle
-from app.storage.shares import with_coverage
+from app.storage.shares import Shares
 from app.storage.tables import feed_positions, series
 
 SCAN = 50_000
 """Stored rows that one page may read."""
+
+AT_ONCE = 1_000
+"""Rows that are looked at together where some are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class Page(NamedTuple):
     state: State
 
 
+def covered(found: list[StoredCandle], least: Decimal) -> list[StoredCandle]:
+    """Those of at least this coverage."""
+    return [row for row in found if Decimal(row.coverage or 0) >= least] if least else found
+
+
 class FeedPosition(NamedTuple):
     """Where one feed stands, for people to look at."""
 
@@ -74,16 +81,6 @@ def read_page(engine: Engine, query: PageQuery) -> Page:
         rows = Rows(connection, (query.exchange, query.source))
         state = rows.state()
         return _Reading(rows, query, state).page()
-
-
-def read_latest(engine: Engine, query: PageQuery) -> Page:
-    """The newest closed candle of each series and interval, by symbol and interval. Of the query
-    `start`, `end`, `fill`, `forming` and `down` count for nothing."""
-    with reading(engine) as connection:
-        rows = Rows(connection, (query.exchange, query.source))
-        state = rows.state()
-        query = replace(query, start=None, end=None, fill=NONE, forming=None, down=False)
-        return _Reading(rows, query, state).latest()
 
 
 def feed_state(engine: Engine, exchange: str, source: str) -> State:
@@ -114,6 +111,8 @@ class _Reading:
     _series: list[Series] = field(default_factory=list)
     _kept: list[Kept] = field(default_factory=list)
     _gaps: dict[int, list[Span]] = field(default_factory=dict)
+    _first_times: dict[int, dict[str, int]] = field(default_factory=dict)
+    _shares: Shares | None = None
 
     def __post_init__(self) -> None:
         query = self.query
@@ -139,33 +138,22 @@ class _Reading:
 
     def page(self) -> Page:
         """See `read_page`."""
-        if not self._series:
+        query = self.query
+        nothing = self.state.closed_through is None and query.forming is None
+        if nothing or not self._series:
             return Page([], None, self.state)
-        lanes = [self._lane(interval) for interval in self.query.intervals]
+        lanes = [self._lane(interval) for interval in query.intervals]
+        self._shares = Shares(self.rows, self._gaps, query.forming)
+        # Where many may be left out, they are looked at many at a time.
+        count = max(query.limit, AT_ONCE) if query.min_coverage else query.limit
         found: list[StoredCandle] = []
         while True:
-            some, after, stopped = self._collect(lanes, self.query.limit - len(found))
+            some, after, stopped = self._collect(lanes, count)
             found += self._chosen(some)
-            if after is None or stopped or len(found) >= self.query.limit:
+            if len(found) > query.limit:
+                return Page(found[: query.limit], found[query.limit - 1].key, self.state)
+            if after is None or stopped or len(found) == query.limit:
                 return Page(found, after, self.state)
-
-    def latest(self) -> Page:
-        """See `read_latest`."""
-        query, after = self.query, self.query.after
-        some = [one for one in self._series if after is None or one.symbol > after.symbol]
-        rows_each = sum(
-            interval // (self._base_now(interval) or interval) for interval in query.intervals
-        )
-        some = some[: max(1, min(query.limit // len(query.intervals), SCAN // rows_each))]
-        found: list[StoredCandle] = []
-        for interval in query.intervals:
-            base = self._base_now(interval)
-            if base is not None and some:
-                found += self._newest(some, interval, base)
-        found.sort(key=lambda row: (row.symbol, row.interval))
-        ended = not some or some[-1].symbol == self._series[-1].symbol
-        last = None if ended else Key(0, some[-1].symbol, 0)
-        return Page(self._chosen(found), last, self.state)
 
     def _lane(self, interval: int) -> Lane | FilledLane:
         query, forming = self.query, self.query.forming
@@ -193,8 +181,18 @@ class _Reading:
         if query.fill == NONE:
             return lane
         grid = bounds(interval, start, end, through or 0)
-        known = first_windows(self.rows, self._series, interval, self._bases(interval))
-        return FilledLane(lane, known, grid, budget)
+        return FilledLane(lane, self._first_windows(interval), grid, budget)
+
+    def _first_windows(self, interval: int) -> dict[str, int]:
+        """When the first window of each symbol opened."""
+        first: dict[str, int] = {}
+        for base in self._bases(interval):
+            if base not in self._first_times:
+                self._first_times[base] = self.rows.first_times(self._series, base)
+            for symbol, time in self._first_times[base].items():
+                window = window_open(time, interval)
+                first[symbol] = min(window, first.get(symbol, window))
+        return first
 
     def _bases(self, interval: int) -> set[int]:
         """All stored intervals that ever fit."""
@@ -235,30 +233,5 @@ class _Reading:
         if query.fill == PREVIOUS:
             bases = {interval: self._bases(interval) for interval in query.intervals}
             found = set_prices(found, self.rows, self._series, bases, query.down)
-        found = with_coverage(found, self.rows, self._gaps, query.forming)
-        if not query.min_coverage:
-            return found
-        return [row for row in found if Decimal(row.coverage or 0) >= query.min_coverage]
-
-    def _base_now(self, interval: int) -> int | None:
-        fitting = [
-            one.interval
-            for one in self._kept
-            if one.until == FOREVER and interval % one.interval == 0
-        ]
-        return max(fitting, default=None)
-
-    def _newest(self, some: Sequence[Series], interval: int, base: int) -> Iterable[StoredCandle]:
-        """The newest closed candle of each."""
-        through = self.state.closed_through
-        before = window_open(LATEST if through is None else through, interval)
-        rows = self.rows.last_before(some, base, before, interval)
-        if base == interval:
-            return rows
-        parts: dict[str, list[StoredCandle]] = {}
-        for row in rows:
-            parts.setdefault(row.symbol, []).append(row)
-        return [
-            merged(found, window_open(found[0].open_time, interval), interval, True)
-            for found in parts.values()
-        ]
+        assert self._shares is not None
+        return covered(self._shares.complete(found), query.min_coverage)

@@ -27,7 +27,6 @@ class NotOwner(StoreError):
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
     closed yet; sequence: of the last row written; epoch: grows with every change of owner;
-    shortest_ms: the shortest interval, of which longer candles in the making have their parts;
     revised: how often rows that had been readable were changed or deleted."""
 
     log_id: str
@@ -36,7 +35,6 @@ class Position(NamedTuple):
     closed_through: int
     sequence: int
     epoch: int
-    shortest_ms: int
     revised: int = 0
 
 
@@ -57,14 +55,13 @@ class FeedStore:
         self._intervals: tuple[int, ...] = ()
         self._here = and_(feed_positions.c.exchange == exchange, feed_positions.c.source == source)
 
-    def take_over(self, log_id: str, end: int, shortest: int) -> Position:
+    def take_over(self, log_id: str, end: int) -> Position:
         """Become the feed's owner: from now on commits of earlier owners are refused. A feed
-        without a position, or with one in another log, begins at `end` of this one. The shortest
-        interval in the answer is what it was, and becomes `shortest` with the next commit."""
+        without a position, or with one in another log, begins at `end` of this one."""
         with writing(self._engine) as connection:
             found = self._position(connection)
             if found is None:
-                mine = Position(log_id, end, end, 0, 0, 1, shortest)
+                mine = Position(log_id, end, end, 0, 0, 1)
                 key = {"exchange": self.exchange, "source": self.source}
                 connection.execute(insert(feed_positions).values(**key, **mine._asdict()))
                 return mine
@@ -98,6 +95,12 @@ class FeedStore:
                 for symbol, open_time, *bar in connection.execute(query)
             ]
 
+    def parts_since(self, shortest: int) -> int | None:
+        """Since when candles of the shortest interval (ms) are stored; None where another one is
+        the shortest so far."""
+        with reading(self._engine) as connection:
+            return observed.parts_since(connection, (self.exchange, self.source), shortest)
+
     def spans(self, since: int) -> list[Span]:
         """The spans that end after `since` (ms)."""
         with reading(self._engine) as connection:
@@ -128,7 +131,6 @@ class FeedStore:
                 applied=max(found.applied, applied),
                 closed_through=closing.closed_through,
                 sequence=found.sequence + len(new),
-                shortest_ms=closing.intervals[0],
             )
             self._move(connection, mine)
         self._series_ids.update(ids)

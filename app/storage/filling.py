@@ -1,10 +1,10 @@
 """Windows without a candle, for readers who want none to be missing. What is made up here is marked
 as such and never stored."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.market.windows import window_open
 from app.storage.lanes import Lane, Stop
 from app.storage.rows import Key, Rows, Series, StoredCandle
 
@@ -30,8 +30,11 @@ class FilledLane:
     left: int
     _window: int = field(init=False)
     _index: int = field(init=False)
+    _starts: list[int] = field(init=False)
+    _alive: list[int] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
+        self._starts = sorted(self.first.values())
         course = self.lane.course
         start, end = self.windows
         start = max(start, min(self.first.values(), default=end))
@@ -82,13 +85,25 @@ class FilledLane:
         start, end = self.windows
         step = -course.interval if course.down else course.interval
         while start <= self._window < end:
-            while self._index < len(course.series):
+            alive = self._symbols()
+            place = bisect_left(alive, self._index)
+            if place < len(alive):
+                self._index = alive[place]
                 symbol = course.series[self._index].symbol
-                if self.first.get(symbol, end) <= self._window:
-                    return _empty(symbol, course.interval, self._window)
-                self._index += 1
+                return _empty(symbol, course.interval, self._window)
             self._window, self._index = self._window + step, 0
         return None
+
+    def _symbols(self) -> list[int]:
+        """The places of the symbols that have begun by this window."""
+        count = bisect_right(self._starts, self._window)
+        if count != len(self._alive):
+            self._alive = [
+                place
+                for place, one in enumerate(self.lane.course.series)
+                if one.symbol in self.first and self.first[one.symbol] <= self._window
+            ]
+        return self._alive
 
     def _before(self, key: Key) -> Key:
         return Key(key.open_time, key.symbol, key.interval + (1 if self.lane.course.down else -1))
@@ -99,18 +114,6 @@ def _empty(symbol: str, interval: int, window: int) -> StoredCandle:
         symbol, interval, window, 0, None, None, None, None, None, None, None, 0, None, None,
         None, "", FILL, 0,
     )  # fmt: skip
-
-
-def first_windows(
-    rows: Rows, series: Sequence[Series], interval: int, bases: Iterable[int]
-) -> dict[str, int]:
-    """When the first window of each symbol opened. bases: stored intervals that fit, ms."""
-    first: dict[str, int] = {}
-    for base in bases:
-        for symbol, time in rows.first_times(series, base).items():
-            window = window_open(time, interval)
-            first[symbol] = min(window, first.get(symbol, window))
-    return first
 
 
 def set_prices(

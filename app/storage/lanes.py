@@ -16,6 +16,9 @@ from app.storage.rows import NAMED, Key, Rows, Series, StoredCandle
 CHUNK = 1_000
 """Symbols in one look-up."""
 
+MOST_ROWS = 50_000
+"""Rows of one symbol's window that are held at once."""
+
 
 class Stop(NamedTuple):
     """Where a lane may read no further: what follows `after` has not been looked at."""
@@ -87,8 +90,12 @@ class Lane:
         """The next candle, which stays the next until it is taken."""
         while not self._buffer and self._stretches:
             stretch = self._stretches[0]
+            if not stretch.base:
+                self._stretches.popleft()
+                continue
             parts = self.course.interval // stretch.base
-            if self.left < parts:
+            # One window may always be read: else a page could stay where it is forever.
+            if self.left < parts and self.left < self.course.budget:
                 return Stop(self._last_key(stretch))
             self._step(stretch, min(self._want * parts, self.left))
             self._want *= 2
@@ -130,6 +137,9 @@ class Lane:
             self._some_symbols(stretch, place, count)
             return
         start, end = self._ahead(stretch, place)
+        if course.interval // stretch.base > MOST_ROWS:
+            self._one_large_window(stretch, place)
+            return
         if len(course.series) == 1:
             self._one_symbol(stretch, start, end, count)
             return
@@ -171,9 +181,37 @@ class Lane:
         most = min(CHUNK, max(1, count * stretch.base // interval))
         some = self.course.series[place.index : place.index + most]
         end = place.window + interval
-        found = self.rows.between(some, stretch.base, place.window, end)
+        found = self._window(stretch.base, some, place.window, end)
         self._take(stretch, found, some, place.window, end)
         self._place = Place(place.window, place.index + len(some))
+
+    def _one_large_window(self, stretch: Stretch, place: Place) -> None:
+        """A symbol of the next window that has anything, as it has more rows than a page."""
+        course = self.course
+        opens = {window_open(part.open_time, course.interval) for part in course.forming or ()}
+        if place.window not in opens:
+            start, end = self._ahead(stretch, place)
+            time = self.rows.nth_time(course.series, stretch.base, start, end, 0, course.down)
+            if time is None:
+                self._windows(stretch, start, end)
+                return
+            place = Place(window_open(time, course.interval))
+        self._some_symbols(stretch, place, 1)
+
+    def _window(
+        self, base: int, some: Sequence[Series], start: int, end: int
+    ) -> list[StoredCandle]:
+        """The rows of one window; where it has very many, merged into fewer as they are read."""
+        step = base * MOST_ROWS
+        if end - start <= step:
+            return self.rows.between(some, base, start, end)
+        found = []
+        for part in range(start, end, step):
+            rows = self.rows.between(some, base, part, min(part + step, end))
+            self.left -= len(rows)
+            if rows:
+                found.append(merged(rows, part, base, True))
+        return found
 
     def _one_symbol(self, stretch: Stretch, start: int, end: int, count: int) -> None:
         """Rows of one symbol are in order, so one query does."""

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, sele
 
 from app.market.coverage import FOREVER, Span
 from app.market.longer import Kept
-from app.market.windows import window_open
+from app.market.windows import window_open, window_up
 from app.storage.tables import stored_intervals, unobserved
 
 Feed = tuple[str, str]
@@ -43,6 +43,15 @@ def write_spans(connection: Connection, feed: Feed, found: Iterable[Span]) -> No
             connection.execute(insert(unobserved).values(**_key(feed), symbol=span.symbol, **row))
 
 
+def parts_since(connection: Connection, feed: Feed, shortest: int) -> int | None:
+    """Since when candles of the shortest interval (ms) are stored, of which longer ones are made;
+    None where another one is the shortest so far."""
+    table = stored_intervals.c
+    query = select(table.interval_ms, table.since).filter_by(**_key(feed), until=FOREVER)
+    found = connection.execute(query.order_by(table.interval_ms)).first()
+    return found.since if found and found.interval_ms == shortest else None
+
+
 def intervals(connection: Connection, feed: Feed) -> list[Kept]:
     """Which intervals were stored when."""
     table = stored_intervals.c
@@ -53,20 +62,23 @@ def intervals(connection: Connection, feed: Feed) -> list[Kept]:
 def write_intervals(
     connection: Connection, feed: Feed, stored: Iterable[int], closed_through: int
 ) -> None:
-    """From now on these intervals (ms) are stored. closed_through: of what is committed, ms; the
-    window of a new interval that is open then will be whole, because it is made of parts."""
+    """From now on these intervals (ms) are stored. closed_through: of what is committed, ms. What
+    is open then will be whole if it has its parts, which are candles of the shortest interval."""
     now = set(stored)
     table = stored_intervals.c
     here = _of(stored_intervals, feed)
     running = select(table.interval_ms).where(here, table.until == FOREVER)
     before = set(connection.scalars(running))
+    parts_stay = not before or min(before) == min(now)
+    cut = {interval for interval in before if not parts_stay and closed_through % interval}
     connection.execute(
         update(stored_intervals)
-        .where(here, table.until == FOREVER, table.interval_ms.in_(before - now))
+        .where(here, table.until == FOREVER, table.interval_ms.in_((before - now) | cut))
         .values(until=closed_through)
     )
-    for interval in sorted(now - before):
-        row = {"interval_ms": interval, "since": window_open(closed_through, interval)}
+    first_window = window_open if parts_stay else window_up
+    for interval in sorted((now - before) | (now & cut)):
+        row = {"interval_ms": interval, "since": first_window(closed_through, interval)}
         again = update(stored_intervals).where(here).filter_by(**row).values(until=FOREVER)
         if not connection.execute(again).rowcount:
             connection.execute(insert(stored_intervals).values(**_key(feed), **row, until=FOREVER))

@@ -4,7 +4,13 @@ from sqlalchemy import Engine, delete, func, select, update
 
 from app.market.windows import DAY
 from app.storage.database import reading, writing
-from app.storage.tables import candle_revisions, candles, feed_positions, unobserved
+from app.storage.tables import (
+    candle_revisions,
+    candles,
+    feed_positions,
+    stored_intervals,
+    unobserved,
+)
 
 
 def prune_candles(engine: Engine, before: int) -> int:
@@ -17,15 +23,18 @@ def prune_candles(engine: Engine, before: int) -> int:
         ).all()
     deleted = 0
     for interval, first in oldest:
+        end = min(before, first + DAY)
         with writing(engine) as connection:
             for table in (candle_revisions, candles):
                 result = connection.execute(
-                    delete(table).where(
-                        table.c.interval_ms == interval,
-                        table.c.open_time < min(before, first + DAY),
-                    )
+                    delete(table).where(table.c.interval_ms == interval, table.c.open_time < end)
                 )
                 deleted += result.rowcount
+            # Longer candles that lack these parts say so.
+            table = stored_intervals
+            mine = table.c.interval_ms == interval
+            connection.execute(delete(table).where(mine, table.c.until <= end))
+            connection.execute(update(table).where(mine, table.c.since < end).values(since=end))
             # Whoever keeps pages of these candles learns that they are void.
             connection.execute(update(feed_positions).values(revised=feed_positions.c.revised + 1))
     if not deleted:

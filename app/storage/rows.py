@@ -14,7 +14,6 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
-    func,
     select,
     true,
     type_coerce,
@@ -182,8 +181,16 @@ class Rows:
 
     def first_times(self, some: Sequence[Series], interval: int) -> dict[str, int]:
         """When the first candle of each symbol opened, where there is one."""
-        first = _each(func.min(candles.c.open_time), interval, true())
+        first = _each(candles.c.open_time, interval, true())
         query = select(series.c.symbol, first).where(series.c.id.in_([one.id for one in some]))
+        return {symbol: time for symbol, time in self.connection.execute(query) if time is not None}
+
+    def last_times(self, some: Sequence[Series], interval: int, before: int) -> dict[str, int]:
+        """When the last candle of each symbol that opened before `before` did, where there is
+        one."""
+        time = candles.c.open_time
+        last = _each(time.desc(), interval, time < before)
+        query = select(series.c.symbol, last).where(series.c.id.in_([one.id for one in some]))
         return {symbol: time for symbol, time in self.connection.execute(query) if time is not None}
 
     def last_before(
@@ -191,7 +198,8 @@ class Rows:
     ) -> list[StoredCandle]:
         """Of each symbol the last candle that opened before `before`, with those before it in the
         same window of `length` ms; in no order."""
-        newest = _each(func.max(candles.c.open_time), interval, candles.c.open_time < before)
+        time = candles.c.open_time
+        newest = _each(time.desc(), interval, time < before)
         ids = [one.id for one in some]
         last = select(series.c.id, newest.label("time")).where(series.c.id.in_(ids)).subquery()
         shift = MONDAY if length == WEEK else 0
@@ -223,11 +231,13 @@ def _range(
 
 
 def _each(
-    extreme: ColumnElement[Any], interval: int, condition: ColumnElement[bool]
+    order: ColumnElement[Any], interval: int, condition: ColumnElement[bool]
 ) -> ScalarSelect[Any]:
-    """One look-up in the primary key for each series of the statement around it."""
+    """One look-up in the primary key for each series of the statement around it. With MIN or MAX
+    MariaDB would go through all rows of each."""
     mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
-    return select(extreme).where(mine, condition).correlate(series).scalar_subquery()
+    query = _hinted(select(candles.c.open_time), False).where(mine, condition)
+    return query.order_by(order).limit(1).correlate(series).scalar_subquery()
 
 
 def _hinted(query: Select[Any], by_time: bool) -> Select[Any]:

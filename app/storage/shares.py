@@ -11,52 +11,57 @@ from app.storage import observed, subscriptions
 from app.storage.rows import Rows, StoredCandle
 
 NOT_YET = ""
-"""The reason for what has not happened yet, which is none to be told."""
+"""The reason for what has not happened yet; readers never see it."""
 
 
-def with_coverage(
-    found: list[StoredCandle],
-    rows: Rows,
-    gaps: Mapping[int, Sequence[Span]],
-    forming: Forming | None,
-) -> list[StoredCandle]:
-    """`found`, and those without a coverage get one. gaps: spans that concern only one interval
-    (ms); forming: what is open, if that may be among them."""
-    unknown = [row for row in found if row.coverage is None]
-    if not unknown:
-        return found
-    start = min(row.open_time for row in unknown)
-    end = max(row.open_time + row.interval for row in unknown)
-    spans = observed.spans(rows.connection, rows.feed, start, end)
-    if forming is not None:
-        spans += [*forming.spans, Span(ALL, forming.frontier, FOREVER, NOT_YET)]
-    missed = {
-        interval: Missed([*spans, *gaps.get(interval, ())])
-        for interval in {row.interval for row in unknown}
-    }
-    periods = _periods(rows)
-    shares = _Shares(missed, periods)
-    return [row if row.coverage is not None else shares.of(row) for row in found]
+class Shares:
+    """Works out coverage for the rows of one page, reading what it needs once for a range of time.
 
+    gaps: spans that concern only one interval (ms); forming: what is open, if that may be among
+    the rows.
+    """
 
-def _periods(rows: Rows) -> Subscriptions:
-    known = subscriptions.found(rows.connection, *rows.feed)
-    return Subscriptions((row.symbol, row.since, row.until) for row in known if not row.pending)
-
-
-class _Shares:
-    """Remembers what was worked out: the windows of many symbols are the same."""
-
-    def __init__(self, missed: Mapping[int, Missed], periods: Subscriptions) -> None:
-        self._missed, self._subscriptions = missed, periods
+    def __init__(
+        self, rows: Rows, gaps: Mapping[int, Sequence[Span]], forming: Forming | None
+    ) -> None:
+        self._rows, self._gaps, self._forming = rows, gaps, forming
+        self._range = (0, 0)
+        self._missed: dict[int, Missed] = {}
+        self._periods: Subscriptions | None = None
         self._known: dict[tuple[int, int, tuple[Period, ...], tuple[Span, ...]], tuple[str, str]]
         self._known = {}
 
-    def of(self, row: StoredCandle) -> StoredCandle:
-        """The row with its coverage and reasons."""
+    def complete(self, found: list[StoredCandle]) -> list[StoredCandle]:
+        """`found`, and those without a coverage get one."""
+        unknown = [row for row in found if row.coverage is None]
+        if not unknown:
+            return found
+        start = min(row.open_time for row in unknown)
+        end = max(row.open_time + row.interval for row in unknown)
+        if start < self._range[0] or end > self._range[1]:
+            self._load(start, end)
+        return [row if row.coverage is not None else self._of(row) for row in found]
+
+    def _load(self, start: int, end: int) -> None:
+        rows = self._rows
+        spans = observed.spans(rows.connection, rows.feed, start, end)
+        if self._forming is not None:
+            spans += self._forming.spans
+            spans.append(Span(ALL, self._forming.frontier, FOREVER, NOT_YET))
+        self._missed = {interval: Missed([*spans, *gaps]) for interval, gaps in self._gaps.items()}
+        self._range = start, end
+        if self._periods is None:
+            known = subscriptions.found(rows.connection, *rows.feed)
+            self._periods = Subscriptions(
+                (row.symbol, row.since, row.until) for row in known if not row.pending
+            )
+
+    def _of(self, row: StoredCandle) -> StoredCandle:
+        assert self._periods is not None
         start, end = row.open_time, row.open_time + row.interval
-        periods = self._subscriptions.periods(row.symbol)
+        periods = self._periods.periods(row.symbol)
         spans = tuple(self._missed[row.interval].within(row.symbol, start, end))
+        # The windows of many symbols are the same.
         key = start, end, periods, spans
         if key not in self._known:
             share, reasons = coverage(start, end, spans, periods)

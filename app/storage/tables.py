@@ -129,7 +129,6 @@ feed_positions = db.Table(
     Column("closed_through", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
-    Column("shortest_ms", BigInteger, nullable=False),
     # How often rows that had been readable were changed or deleted: what is cached then is void.
     Column("revised", BigInteger, nullable=False),
 )

@@ -21,6 +21,8 @@ def upgrade():
     if "revised" not in {column["name"] for column in there.get_columns("feed_positions")}:
         column = sa.Column("revised", sa.BigInteger, nullable=False, server_default="0")
         op.add_column("feed_positions", column)
+    if "shortest_ms" in {column["name"] for column in there.get_columns("feed_positions")}:
+        op.drop_column("feed_positions", "shortest_ms")
     if "stored_intervals" not in there.get_table_names():
         op.create_table(
             "stored_intervals",
@@ -75,3 +77,5 @@ def downgrade():
     op.execute("DROP VIEW IF EXISTS candlesticks")
     op.drop_table("stored_intervals")
     op.drop_column("feed_positions", "revised")
+    column = sa.Column("shortest_ms", sa.BigInteger, nullable=False, server_default="60000")
+    op.add_column("feed_positions", column)

@@ -31,6 +31,9 @@ class Exchange:
             raise Unavailable("timeout")
         return [Market(symbol) for symbol in self.symbols]
 
+    def close(self):
+        pass
+
     def quotes(self):
         return Answer([], len(self.symbols))
 
@@ -40,7 +43,7 @@ class Store:
 
     def __init__(self, engine):
         self.feed = FeedStore(engine, "poloniex", "ticker")
-        self.epoch = self.feed.take_over("log", 0, MINUTE).epoch
+        self.epoch = self.feed.take_over("log", 0).epoch
         self.applied, self.intervals = 0, (MINUTE,)
 
     def close(self, candles, through, spans=()):

@@ -18,7 +18,9 @@ def building(app, store, make_candle):
 
 
 def hint(client, **query):
-    return client.get("/candlesticks", query_string=query).json["meta"]["hint"]
+    answer = client.get("/candlesticks", query_string=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json["meta"]["hint"]
 
 
 def test_an_exchange_that_is_away_is_the_reason_for_no_candles(client, building):
@@ -42,5 +44,5 @@ def test_a_range_in_the_future_is_called_so(client, building):
 
 def test_a_symbol_that_the_exchange_does_not_list_is_named(client, building):
     assert "does not list NOPE_USDT. GET /markets" in hint(
-        client, symbol="NOPE_USDT,BTC_USDT", end=1
+        client, symbol="NOPE_USDT,BTC_USDT", end="1970-01-02"
     )

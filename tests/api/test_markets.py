@@ -84,14 +84,29 @@ def test_times_of_markets_are_iso_where_asked_for(client, quoted):
     assert row["last_trade_time"] == "2025-06-04T01:20:00.000Z"
 
 
-def test_an_exchange_that_is_away_has_no_list(client, quoted):
+def test_a_list_without_prices_says_so(client, quoted):
     def fail():
         raise Unavailable("timeout")
 
     quoted.quotes = fail
     answer = client.get("/markets")
     assert answer.status_code == 200 and "no prices" in answer.json["meta"]["hint"]
-    quoted.markets = fail
+
+
+def test_after_a_failure_all_prices_are_asked_for_anew(client, quoted, shared, exchange):
+    first, now = quoted.news, [0.0]
+    shared.listings._monotonic = lambda: now[0]
+    assert markets(client)[0]["last_price"] == "106301.01"
+    working, quoted.quotes = quoted.quotes, lambda: (_ for _ in ()).throw(Unavailable("timeout"))
+    now[0] += 3
+    assert markets(client)[0]["last_price"] is None
+    quoted.quotes = working
+    closed = []
+    quoted.close = lambda: closed.append(True)
+    # A new adapter tells all of them.
+    quoted.news = first
+    now[0] += 6
+    assert markets(client)[0]["last_price"] == "106301.01"
 
 
 def test_without_a_list_the_answer_says_when_to_come_again(client, quoted):

@@ -44,15 +44,18 @@ def test_a_window_in_which_all_of_it_changed_says_what_it_lacks():
     kept = [Kept(MINUTE, 0, change), Kept(5_000, change, FOREVER)]
     assert stretches(HOUR, 0, 3 * HOUR, kept) == [
         Stretch(MINUTE, 0, HOUR),
-        Stretch(5_000, HOUR, 2 * HOUR, (Span(ALL, HOUR, change, "restart"),)),
+        Stretch(5_000, HOUR, 2 * HOUR, (Span(ALL, HOUR, change, "not_stored"),)),
         Stretch(5_000, 2 * HOUR, 3 * HOUR),
     ]
 
 
-def test_time_for_which_nothing_fits_is_left_out():
+def test_time_for_which_nothing_fits_is_not_taken_for_quiet():
     kept = [Kept(5 * MINUTE, 0, HOUR), Kept(MINUTE, 2 * HOUR, FOREVER)]
+    nothing = (Span(ALL, HOUR, 2 * HOUR, "not_stored"),)
     assert stretches(5 * MINUTE, 0, DAY, kept) == [
         Stretch(5 * MINUTE, 0, HOUR),
+        Stretch(0, HOUR, 2 * HOUR, nothing),
         Stretch(MINUTE, 2 * HOUR, DAY),
     ]
-    assert stretches(2 * MINUTE, 0, HOUR, kept) == []
+    (gap,) = stretches(2 * MINUTE, 0, HOUR, kept)
+    assert gap == Stretch(0, 0, HOUR, (Span(ALL, 0, HOUR, "not_stored"),))

@@ -213,7 +213,7 @@ def test_a_commit_whose_outcome_is_unknown_is_neither_lost_nor_doubled(house, mo
 
 def test_an_owner_that_was_replaced_is_told_so(house):
     house.live(*prices(0, 60))
-    FeedStore(house.engine, *FEED).take_over("identity", 0, MINUTE)
+    FeedStore(house.engine, *FEED).take_over("identity", 0)
     with pytest.raises(NotOwner):
         house.live(second(60))
     assert house.rows() == []

@@ -50,7 +50,7 @@ def fill(engine, rows):
         replaced = candle(0, revision=1, volume=TINY, cause="late_tick", replaced_at=7)
         connection.execute(insert(candle_revisions), [replaced])
         connection.execute(insert(unobserved), [span])
-        position = {**FEED, "log_id": "a" * 32, "shortest_ms": MINUTE, "revised": 2, **POSITION}
+        position = {**FEED, "log_id": "a" * 32, "revised": 2, **POSITION}
         connection.execute(insert(feed_positions), [position])
         kept = {**FEED, "interval_ms": MINUTE, "since": 0, "until": 2**63 - 1}
         connection.execute(insert(stored_intervals), [kept])
@@ -125,7 +125,7 @@ def test_every_row_and_digit_survives_the_way_to_mysql_and_back(
 def test_a_builder_goes_on_in_the_copy_where_it_was(source, target, tmp_path):
     fill(source, 3)
     copy(source, target, tmp_path)
-    position = FeedStore(target, **FEED).take_over("a" * 32, 1_000, MINUTE)
+    position = FeedStore(target, **FEED).take_over("a" * 32, 1_000)
     assert position._asdict().items() >= (POSITION | {"epoch": 4}).items()
 
 

@@ -32,7 +32,7 @@ def store(engine):
 
 @pytest.fixture
 def owner(store):
-    store.take_over("log", 100, MINUTE)
+    store.take_over("log", 100)
     return store
 
 
@@ -57,7 +57,7 @@ def test_candles_keep_every_digit_and_come_with_their_position(engine, owner):
         (1, 1, "live"),
         (2, 1, "live"),
     ]
-    position = owner.take_over("log", 500, MINUTE)
+    position = owner.take_over("log", 500)
     assert position[:5] == ("log", 150, 200, MINUTE, 2)
 
 
@@ -82,7 +82,7 @@ def test_an_identical_candle_is_no_conflict(engine, owner):
 
 
 def test_a_former_owner_can_commit_nothing(engine, owner):
-    new = FeedStore(engine, "poloniex", "ticker").take_over("log", 100, MINUTE)
+    new = FeedStore(engine, "poloniex", "ticker").take_over("log", 100)
     assert new.epoch == 2
     with pytest.raises(NotOwner):
         commit(owner, closing(candle()), epoch=1)
@@ -97,18 +97,18 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(engine, owner):
     with reading(engine) as connection:
         for table in (candles, series, unobserved):
             assert connection.scalar(select(func.count()).select_from(table)) == 0
-    assert owner.take_over("log", 500, MINUTE).applied == 100
+    assert owner.take_over("log", 500).applied == 100
     assert commit(owner, closing(candle()), epoch=2).rows == 1
 
 
 def test_a_feed_without_a_position_begins_at_the_logs_end(store):
-    assert store.take_over("log", 77, MINUTE)[:4] == ("log", 77, 77, 0)
+    assert store.take_over("log", 77)[:4] == ("log", 77, 77, 0)
 
 
 @pytest.mark.parametrize("identity, end", [("another", 5_000), ("log", 199)])
 def test_a_position_in_a_log_that_is_gone_begins_at_the_end_of_the_new_one(owner, identity, end):
     commit(owner, closing(candle()))
-    position = owner.take_over(identity, end, MINUTE)
+    position = owner.take_over(identity, end)
     assert position[:4] == (identity, end, end, MINUTE)
 
 
@@ -135,7 +135,7 @@ def test_parts_of_open_longer_windows_come_back_as_they_were(owner):
 def test_feeds_do_not_see_one_another(engine, owner):
     commit(owner, closing(candle(), spans=[Span(ALL, 0, 5, "outage")]))
     other = FeedStore(engine, "poloniex", "trades")
-    assert other.take_over("log", 9, MINUTE)[:4] == ("log", 9, 9, 0)
+    assert other.take_over("log", 9)[:4] == ("log", 9, 9, 0)
     assert other.parts(MINUTE, 0, MINUTE) == [] and other.spans(0) == []
     assert commit(other, closing(candle())).rows == 1
 

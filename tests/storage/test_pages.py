@@ -108,7 +108,7 @@ class Truth:
 
     def store(self, engine, stored=STORED, since=BEGIN):
         store = FeedStore(engine, "poloniex", "ticker")
-        epoch = store.take_over("log", 0, MINUTE).epoch
+        epoch = store.take_over("log", 0).epoch
         subscriptions.start(engine, "poloniex", "ticker", ["*"], since)
         subscriptions.take_up(engine, [1], since)
         found = []
@@ -225,7 +225,7 @@ def test_a_hundred_thousand_rows_are_met_once_each_while_more_arrive(tmp_path):
     prepare(engine)
     db.metadata.create_all(engine)
     store = FeedStore(engine, "poloniex", "ticker")
-    epoch = store.take_over("log", 0, MINUTE).epoch
+    epoch = store.take_over("log", 0).epoch
     bar = Bar(*[Decimal(1)] * 4, 1, BEGIN, BEGIN)
     names = [f"C{number}_USDT" for number in range(100)]
     minutes = 1_000

@@ -30,7 +30,7 @@ def stored(engine):
     found = [candle(time, length) for time in times for length in (MINUTE, 5 * MINUTE)]
     spans = [Span(ALL, time, time + 1_000, "outage") for time in times]
     store = FeedStore(engine, "poloniex", "ticker")
-    epoch = store.take_over("log", 0, MINUTE).epoch
+    epoch = store.take_over("log", 0).epoch
     store.commit(Closing(NOW, found, spans, (MINUTE,)), 0, 1, epoch, NOW)
     with writing(engine) as connection:
         row = dict(connection.execute(select(candles).limit(1)).mappings().one())
