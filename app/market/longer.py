@@ -55,7 +55,7 @@ def bounds(interval: int, start: int, end: int, closed_through: int | None) -> t
 
 
 def _whole(one: Kept, interval: int) -> tuple[int, int]:
-    """The range of windows that lie in its time whole."""
+    """The range of windows of a length that lie in its time whole."""
     return window_up(one.since, interval), window_open(one.until, interval)
 
 
@@ -67,14 +67,15 @@ def _piece(interval: int, left: int, right: int, fitting: Sequence[Kept]) -> Str
     ]
     if whole:
         return Stretch(max(one.interval for one in whole), left, right)
-    touching = [one for one in fitting if one.since < right and left < one.until]
+    # What is stored changed within this window: the interval that has most of it is taken.
+    parts = [(one.interval, *_whole(one, one.interval)) for one in fitting]
+    touching = [part for part in parts if part[1] < right and left < part[2]]
     if not touching:
         return Stretch(0, left, right, (Span(ALL, left, right, NOT_STORED),))
-    # What is stored changed within this window: one of the intervals has part of it.
-    best = max(touching, key=lambda one: min(one.until, right) - max(one.since, left))
-    missing = ((left, best.since), (best.until, right))
+    base, since, until = max(touching, key=lambda part: min(part[2], right) - max(part[1], left))
+    missing = ((left, since), (until, right))
     spans = tuple(Span(ALL, begin, stop, NOT_STORED) for begin, stop in missing if begin < stop)
-    return Stretch(best.interval, left, right, spans)
+    return Stretch(base, left, right, spans)
 
 
 def _same(last: Stretch, following: Stretch) -> bool:

@@ -97,7 +97,7 @@ class Lane:
             # One window may always be read: else a page could stay where it is forever.
             if self.left < parts and self.left < self.course.budget:
                 return Stop(self._last_key(stretch))
-            self._step(stretch, min(self._want * parts, self.left))
+            self._step(stretch, max(parts, min(self._want * parts, self.left)))
             self._want *= 2
         return self._buffer[0] if self._buffer else None
 
