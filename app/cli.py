@@ -52,7 +52,7 @@ def run() -> None:
 def doctor() -> None:
     """Check what the service needs, one line each; change nothing.
 
-    The exit code is 1 if one of the checks failed. Warnings are none.
+    The exit code is 1 if one of the checks failed. Warnings do not count.
     """
     known = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     failed = False

@@ -10,7 +10,7 @@ class Candlesticks(Resource):
     """Candles are read; their building is started and stopped."""
 
     def get(self) -> Response:
-        """A page of closed candles."""
+        """A page of candles, or all of a range as a stream."""
         return reading.get()
 
     def post(self) -> Response:

@@ -24,12 +24,12 @@ AT_ONCE = 8
 class Places:
     """So many exports may run at once. For any thread."""
 
-    def __init__(self, most: int = AT_ONCE) -> None:
-        self._free = threading.Semaphore(most)
+    def __init__(self) -> None:
+        self._free = threading.Semaphore(AT_ONCE)
 
     def take(self) -> Callable[[], None]:
-        """A place, and what gives it back, once however often it is called; Problem if none is
-        free."""
+        """Take a place; what is returned gives it back, once however often it is called. Problem
+        if none is free."""
         if not self._free.acquire(blocking=False):
             detail = f"{AT_ONCE} exports are running; ask again when one of them has ended."
             raise Problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})

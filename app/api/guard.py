@@ -9,8 +9,8 @@ from app.api.context import services
 from app.api.problems import Problem
 
 SEND_SECONDS = 30
-"""A client takes what is sent at once, half a megabyte at most, within this time or loses the
-connection: it holds a thread meanwhile."""
+"""How long half a megabyte, the most that is sent at once, may take a client: it holds a thread
+meanwhile, and loses the connection then."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -58,11 +58,7 @@ def json_rows(rows: Iterable[StoredCandle], exchange: str, source: str, as_iso: 
 
 def ndjson_rows(rows: Iterable[StoredCandle], exchange: str, source: str, as_iso: bool) -> bytes:
     """An object a line."""
-    return _encoder_lines([_candle(row, exchange, source, as_iso) for row in rows])
-
-
-def _encoder_lines(candles: list[CandleJson]) -> bytes:
-    return _encoder.encode_lines(candles)
+    return _encoder.encode_lines([_candle(row, exchange, source, as_iso) for row in rows])
 
 
 def csv_rows(rows: Iterable[StoredCandle], exchange: str, source: str, as_iso: bool) -> bytes:

@@ -11,12 +11,12 @@ from app.market.coverage import FOREVER, Span
 from app.market.feed import Forming
 from app.market.longer import Kept, bounds, stretches
 from app.market.windows import LATEST, window_open
+from app.storage.coverages import Coverages
 from app.storage.database import reading
 from app.storage.feeds import Position
 from app.storage.filling import NONE, PREVIOUS, FilledLane, set_prices
 from app.storage.lanes import Course, Lane, Stop
 from app.storage.rows import Key, Rows, Series, State, StoredCandle
-from app.storage.shares import Shares
 from app.storage.tables import feed_positions, series
 
 SCAN = 50_000
@@ -112,7 +112,7 @@ class _Reading:
     _kept: list[Kept] = field(default_factory=list)
     _gaps: dict[int, list[Span]] = field(default_factory=dict)
     _first_times: dict[int, dict[str, int]] = field(default_factory=dict)
-    _shares: Shares | None = None
+    _coverages: Coverages | None = None
 
     def __post_init__(self) -> None:
         query = self.query
@@ -143,7 +143,7 @@ class _Reading:
         if nothing or not self._series:
             return Page([], None, self.state)
         lanes = [self._lane(interval) for interval in query.intervals]
-        self._shares = Shares(self.rows, self._gaps, query.forming)
+        self._coverages = Coverages(self.rows, self._gaps, query.forming)
         # Where many may be left out, they are looked at many at a time.
         count = max(query.limit, AT_ONCE) if query.min_coverage else query.limit
         found: list[StoredCandle] = []
@@ -233,5 +233,5 @@ class _Reading:
         if query.fill == PREVIOUS:
             bases = {interval: self._bases(interval) for interval in query.intervals}
             found = set_prices(found, self.rows, self._series, bases, query.down)
-        assert self._shares is not None
-        return covered(self._shares.complete(found), query.min_coverage)
+        assert self._coverages is not None
+        return covered(self._coverages.complete(found), query.min_coverage)

@@ -8,10 +8,10 @@ from app.market.coverage import Span
 from app.market.longer import Kept, Stretch, stretches
 from app.market.windows import window_open
 from app.storage.candles import SCAN, Page, PageQuery, covered
+from app.storage.coverages import Coverages
 from app.storage.database import reading
 from app.storage.merging import merged
 from app.storage.rows import Key, Rows, Series, StoredCandle
-from app.storage.shares import Shares
 
 
 def read_latest(engine: Engine, query: PageQuery) -> Page:
@@ -32,7 +32,7 @@ def read_latest(engine: Engine, query: PageQuery) -> Page:
             newest = _Newest(rows, interval, kept, window_open(state.closed_through, interval))
             found += newest.of(some)
             gaps[interval] = newest.gaps
-        found = Shares(rows, gaps, None).complete(found)
+        found = Coverages(rows, gaps, None).complete(found)
         found.sort(key=lambda row: (row.symbol, row.interval))
         after = None if len(some) == len(left) else Key(0, some[-1].symbol, 0)
         return Page(covered(found, query.min_coverage), after, state)

@@ -59,7 +59,7 @@ class ApiCandles(Resource):
     """Read only."""
 
     def get(self) -> Response:
-        """A page of closed candles."""
+        """What /candlesticks answers."""
         return reading.get()
 
 

@@ -14,7 +14,7 @@ NOT_YET = ""
 """The reason for what has not happened yet; readers never see it."""
 
 
-class Shares:
+class Coverages:
     """Works out coverage for the rows of one page, reading what it needs once for a range of time.
 
     gaps: spans that concern only one interval (ms); forming: what is open, if that may be among
