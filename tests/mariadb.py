@@ -12,6 +12,10 @@ from app.storage.database import database_url
 from tests.support import eventually, free_port
 
 
+class PortTaken(Exception):
+    """The server ended instead of listening."""
+
+
 class private_server:
     """A mariadbd of our own: `with private_server(folder) as url`. `process` is its Popen."""
 
@@ -36,8 +40,15 @@ class private_server:
             capture_output=True,
             timeout=60,
         )
-        self.start()
-        return self.url
+        # Somebody else may take the port before the server does.
+        for _ in range(5):
+            try:
+                self.start()
+                return self.url
+            except PortTaken:
+                self.port = free_port()
+                self.url = self.url.set(port=self.port)
+        raise PortTaken
 
     def start(self) -> None:
         """Start the server (again) and wait until it answers."""
@@ -58,7 +69,11 @@ class private_server:
             stderr=subprocess.DEVNULL,
         )
         bare = create_engine(self.url.set(database=""), connect_args={"connect_timeout": 2})
-        eventually(lambda: _answers(bare), 30)
+        process = self.process
+        eventually(lambda: process.poll() is not None or _answers(bare, self.folder), 60)
+        if process.poll() is not None:
+            bare.dispose()
+            raise PortTaken
         with bare.begin() as connection:
             connection.execute(text(f"CREATE DATABASE IF NOT EXISTS {self.url.database}"))
         bare.dispose()
@@ -69,9 +84,11 @@ class private_server:
             self.process.wait(30)
 
 
-def _answers(engine: Engine) -> bool:
+def _answers(engine: Engine, folder: Path) -> bool:
+    """Whether it is this server that answers, and not another one on its port."""
     try:
-        with engine.connect():
-            return True
+        with engine.connect() as connection:
+            found = connection.scalar(text("SELECT @@datadir"))
+            return Path(str(found)).resolve() == (folder / "data").resolve()
     except OperationalError:
         return False
