@@ -13,6 +13,7 @@ from app.api.problems import RETRY_SECONDS, Problem
 from app.api.question import Question, Shape
 from app.api.rendering import FORMATS, HEAD, RENDER
 from app.storage.candles import Page, PageQuery, read_page
+from app.storage.database import StoreError
 
 ROWS = 2_000
 """Candles that are read at once."""
@@ -74,12 +75,20 @@ def _lines(
 ) -> Iterator[bytes]:
     render = RENDER[shape.format]
     query = replace(query, closed_through=page.state.closed_through)
-    yield HEAD[shape.format]
+    head = HEAD[shape.format]
     while True:
-        yield render(page.rows, question.exchange, question.source, shape.as_iso)
+        text = head + render(page.rows, question.exchange, question.source, shape.as_iso)
+        # An empty chunk would be the end.
+        if text:
+            yield text
+        head = b""
         if page.after is None:
             leave()
             return
         query = replace(query, after=page.after)
-        page = read_page(engine, query)
+        try:
+            page = read_page(engine, query)
+        except StoreError as error:
+            # To a server this is a broken connection, which it resets, see `wsgi.post_request`.
+            raise ConnectionError("the database failed in the middle of an export") from error
         assert page.after != query.after, "an export would never end"

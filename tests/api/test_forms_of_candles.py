@@ -11,6 +11,7 @@ from app.api import exporting
 from app.api.rendering import COLUMNS
 from app.market.coverage import ALL, Span
 from app.storage import subscriptions
+from app.storage.database import Unavailable
 
 MINUTE = 60_000
 BEGIN = 1_749_000_000_000
@@ -287,3 +288,16 @@ def test_prices_of_a_merged_candle_are_exact(client, store, make_candle):
     )
     assert (row["tick_count"], row["interval"]) == (9, "15m")
     assert (row["first_tick_time"], row["last_tick_time"]) == (BEGIN, BEGIN + 2 * MINUTE + 999)
+
+
+def test_a_database_that_fails_in_the_middle_breaks_the_export_off(client, filled, monkeypatch):
+    monkeypatch.setattr(exporting, "ROWS", 20)
+    lines = client.get("/candlesticks?format=ndjson").iter_encoded()
+    assert next(lines)
+
+    def fail(*_):
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(exporting, "read_page", fail)
+    with pytest.raises(ConnectionError):
+        list(lines)
