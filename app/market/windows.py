@@ -1,6 +1,7 @@
 """Intervals and the windows that they cut time into. Knows lengths; never asks what time it is."""
 
 import re
+from functools import cache
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -57,6 +58,7 @@ def parse_intervals(text: str) -> tuple[int, ...]:
     return tuple(sorted(lengths))
 
 
+@cache
 def interval_text(length: int) -> str:
     """`60000` is `1m`, `5000` is `5s`, `86400000` is `1d`: in the largest unit that fits."""
     unit = next(unit for unit in reversed(UNITS) if length % UNITS[unit] == 0)

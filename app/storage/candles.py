@@ -218,6 +218,8 @@ class _Reading:
     def _next(self, lanes: Sequence[Lane | FilledLane]) -> Lane | FilledLane | None:
         """The lane whose head comes first in reading direction. No two have the same key: it
         holds the interval."""
+        if len(lanes) == 1:
+            return lanes[0] if lanes[0].head() is not None else None
         best, best_key = None, None
         for lane in lanes:
             head = lane.head()

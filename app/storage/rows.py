@@ -1,7 +1,7 @@
 """Stored candles of one feed, as a read transaction sees them. Knows tables and indexes; which rows
 make a page is for `lanes` to say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -41,8 +41,15 @@ class PlainText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return decimal_type(dialect, 36, 18)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        return value if value is None or type(value) is str else plain(Decimal(value))
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], str | None] | None:
+        """Nothing is to be done to what is text already."""
+        return None if dialect.name == "sqlite" else _text
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
 
 
 class Key(NamedTuple):
@@ -214,7 +221,8 @@ class Rows:
 
     def _read(self, query: Select[Any], some: Sequence[Series]) -> list[StoredCandle]:
         names = {one.id: one.symbol for one in some}
-        return [StoredCandle(names[row[0]], *row[1:]) for row in self.connection.execute(query)]
+        found = self.connection.execute(query).all()
+        return [StoredCandle(names[number], *row) for number, *row in found]
 
 
 def _range(
