@@ -124,6 +124,8 @@ class RunningFeed:
                 return 1.0
             except StoreError as error:
                 return self._wait_after(error)
+            if self._errors:
+                log.info("%s: the database takes candles again", "/".join(self.feed))
             self._errors = 0
             self._prune(builder.resume)
             return 0.0 if more else 1.0

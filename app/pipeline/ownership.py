@@ -15,6 +15,7 @@ class Ownership:
     def __init__(self, folder: Lock, database: Lock) -> None:
         self._folder, self._database = folder, database
         self.owner = False
+        self._told = False
 
     def step(self) -> bool:
         """Try to become, or go on being, the owner. StoreError where the database's lock cannot be
@@ -22,6 +23,9 @@ class Ownership:
         held = self._folder.hold() and self._database.hold()
         if held and not self.owner:
             log.info("this process writes the candles")
+        elif not held and not self.owner and not self._told:
+            self._told = True
+            log.info("another process writes the candles: this one serves reads and waits")
         self.owner = self.owner or held
         return self.owner
 

@@ -74,6 +74,7 @@ def test_a_second_service_on_the_same_database_only_reads_until_the_first_is_gon
     assert first.get("/status")["role"] == "owner"
     assert second.get("/status")["role"] == "standby"
     assert second.get("/status")["feeds"] == [] and count(second) >= 2
+    assert second.log.read_text().count("another process writes the candles") == 1
     first.kill(signal.SIGKILL)
     eventually(lambda: second.get("/status")["role"] == "owner", 10)
     newest = second.get("/candlesticks")["data"][-1]["open_time"]
