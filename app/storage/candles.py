@@ -12,7 +12,7 @@ from app.market.feed import Forming
 from app.market.longer import Kept, bounds, stretches
 from app.market.windows import LATEST, window_open
 from app.storage.coverages import Coverages
-from app.storage.database import reading
+from app.storage.database import reading, reading_once
 from app.storage.feeds import Position
 from app.storage.filling import NONE, PREVIOUS, FilledLane, set_prices
 from app.storage.lanes import Course, Lane, Stop
@@ -85,7 +85,7 @@ def read_page(engine: Engine, query: PageQuery) -> Page:
 
 def feed_state(engine: Engine, exchange: str, source: str) -> State:
     """How far a feed has come."""
-    with reading(engine) as connection:
+    with reading_once(engine) as connection:
         return Rows(connection, (exchange, source)).state()
 
 

@@ -89,7 +89,10 @@ def prepare(engine: Engine) -> None:
     def begin(connection: Connection) -> None:
         # A transaction that reads first and writes later fails at once when another one wrote in
         # between, whatever the busy timeout; one that says at its begin that it writes waits.
-        writes = connection.get_execution_options().get("writes", False)
+        options = connection.get_execution_options()
+        if options.get("single", False):
+            return
+        writes = options.get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
@@ -98,6 +101,14 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A read transaction."""
     with translated(engine), engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def reading_once(engine: Engine) -> Iterator[Connection]:
+    """For a single statement, which is a transaction by itself: SQLite is spared two more, in each
+    of which another thread may take over."""
+    with translated(engine), engine.connect() as connection:
+        yield connection.execution_options(single=True)
 
 
 @contextmanager
