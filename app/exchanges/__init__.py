@@ -7,9 +7,10 @@ from app.exchanges.base import TickerAdapter
 from app.exchanges.http import Http
 from app.exchanges.poloniex import Poloniex, PoloniexLegacy
 from app.exchanges.timed import Resolve
+from app.market.ticks import TICKER, TRADES
 
 EXCHANGES = ("poloniex",)
-SOURCES = ("ticker",)
+SOURCES = (TICKER, TRADES)
 
 
 def ticker_adapter(

@@ -26,6 +26,7 @@ class FeedState:
     errors: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     late_ticks: int = 0
+    revised: int = 0
     conflicts: int = 0
     unreadable: int = 0
     log_end: int = 0

@@ -1,13 +1,35 @@
 """Candles: how ticks fold into the shortest interval and how longer candles merge from parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from itertools import compress
+from operator import gt, mul
 from typing import NamedTuple
+
+from app.market.ticks import BUY, SELL, Tick
+
+EXACT = Context(prec=200, rounding=ROUND_HALF_EVEN)
+"""Sums and products of prices and sizes are never rounded in it."""
+
+STORED_SCALE = -30
+STORED_DECIMALS = Decimal("1e-30")
+"""The last decimal that volumes are kept to, see `Fold.bar`."""
+
+VWAP_DECIMALS = Decimal("1e-18")
+
+_ZERO = Decimal(0)
+_DECIMAL, _NUMBER = {Decimal}, {int}
+_SIDES = frozenset((BUY, SELL))
 
 
 class Bar(NamedTuple):
     """The contents of a candle without its window. Bars form a monoid under `merge`; the absent
-    bar (`None`: no tick) is its identity."""
+    bar (`None`: no tick) is its identity.
+
+    Volumes are None where the size of a tick is not known, taker_buy_volume also where its side is
+    not; ids are the lowest and the highest, None where there are no numbers.
+    """
 
     open: Decimal
     high: Decimal
@@ -16,6 +38,11 @@ class Bar(NamedTuple):
     tick_count: int
     first_tick_time: int
     last_tick_time: int
+    volume: Decimal | None = None
+    quote_volume: Decimal | None = None
+    taker_buy_volume: Decimal | None = None
+    first_tick_id: int | None = None
+    last_tick_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +67,8 @@ def merge(left: Bar | None, right: Bar | None) -> Bar | None:
     """The bar of two neighbors, `left` being the earlier. Associative, with None as identity."""
     if left is None or right is None:
         return left if right is None else right
+    lows = [one for one in (left.first_tick_id, right.first_tick_id) if one is not None]
+    highs = [one for one in (left.last_tick_id, right.last_tick_id) if one is not None]
     return Bar(
         left.open,
         max(left.high, right.high),
@@ -48,7 +77,25 @@ def merge(left: Bar | None, right: Bar | None) -> Bar | None:
         left.tick_count + right.tick_count,
         left.first_tick_time,
         right.last_tick_time,
+        _sum(left.volume, right.volume),
+        _sum(left.quote_volume, right.quote_volume),
+        _sum(left.taker_buy_volume, right.taker_buy_volume),
+        min(lows, default=None),
+        max(highs, default=None),
     )
+
+
+def vwap(volume: Decimal | None, quote_volume: Decimal | None) -> Decimal | None:
+    """The average price, weighted by size, to 18 decimals; None where nothing is known of sizes,
+    or where all of them are 0."""
+    if not volume or quote_volume is None:
+        return None
+    return EXACT.quantize(EXACT.divide(quote_volume, volume), VWAP_DECIMALS)
+
+
+def _sum(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    """What is unknown in a part is unknown in the whole."""
+    return None if left is None or right is None else EXACT.add(left, right)
 
 
 class Fold:
@@ -58,28 +105,97 @@ class Fold:
     Telling a repeated tick from a new one is the caller's part.
     """
 
-    __slots__ = ("close", "count", "first", "high", "last", "low", "open")
+    __slots__ = (
+        "_bought",
+        "_close",
+        "_count",
+        "_first",
+        "_high",
+        "_highest",
+        "_last",
+        "_low",
+        "_lowest",
+        "_open",
+        "_quote",
+        "_volume",
+    )
 
-    def __init__(self, time: int, sequence: int, price: Decimal) -> None:
-        self.first = self.last = (time, sequence)
-        self.open = self.high = self.low = self.close = price
-        self.count = 1
+    def __init__(self) -> None:
+        self._count = 0
+        self._volume: Decimal | None = _ZERO
+        self._quote: Decimal | None = _ZERO
+        self._bought: Decimal | None = _ZERO
+        self._lowest: int | None = None
+        self._highest: int | None = None
 
-    def add(self, time: int, sequence: int, price: Decimal) -> None:
-        """`sequence` breaks ties of `time` (ms): the place in the log."""
-        key = (time, sequence)
-        if key >= self.last:
-            self.last, self.close = key, price
-        elif key < self.first:
-            self.first, self.open = key, price
-        if price > self.high:
-            self.high = price
-        elif price < self.low:
-            self.low = price
-        self.count += 1
+    def add(self, tick: Tick, sequence: int) -> None:
+        """`sequence` breaks ties of time: the trade's id where it is a number, else the place in
+        the log."""
+        self.extend((tick,), (sequence,))
+
+    def extend(self, ticks: Sequence[Tick], sequences: Sequence[int]) -> None:
+        """Add several at once, at least one: most of the work is then done for all together."""
+        _, times, prices, _, sizes, ids, sides = zip(*ticks, strict=True)
+        keys = list(zip(times, sequences, strict=True))
+        if any(map(gt, keys, keys[1:])):
+            order = sorted(range(len(keys)), key=keys.__getitem__)
+            first, last = order[0], order[-1]
+        else:
+            first, last = 0, -1
+        high, low = max(prices), min(prices)
+        if not self._count:
+            self._first, self._last = keys[first], keys[last]
+            self._open, self._close = prices[first], prices[last]
+            self._high, self._low = high, low
+        else:
+            if keys[first] < self._first:
+                self._first, self._open = keys[first], prices[first]
+            if keys[last] >= self._last:
+                self._last, self._close = keys[last], prices[last]
+            self._high, self._low = max(self._high, high), min(self._low, low)
+        self._count += len(keys)
+        self._add_sizes(prices, sizes, sides)
+        if set(map(type, ids)) == _NUMBER:
+            self._lowest = min(ids) if self._lowest is None else min(self._lowest, *ids)
+            self._highest = max(ids) if self._highest is None else max(self._highest, *ids)
+
+    def _add_sizes(
+        self, prices: Sequence[Decimal], sizes: Sequence[Decimal], sides: Sequence[str]
+    ) -> None:
+        if self._volume is None or self._quote is None or set(map(type, sizes)) != _DECIMAL:
+            self._volume = self._quote = self._bought = None
+            return
+        with localcontext(EXACT):
+            self._volume = sum(sizes, self._volume)
+            self._quote = sum(map(mul, prices, sizes), self._quote)
+            if self._bought is not None and _SIDES.issuperset(sides):
+                self._bought = sum(compress(sizes, map(BUY.__eq__, sides)), self._bought)
+            else:
+                self._bought = None
 
     def bar(self) -> Bar:
-        """The bar as it stands."""
+        """The bar as it stands. The exact quote volume is rounded to what can be stored, once for
+        all ticks together: their order changes nothing."""
+        quote = self._quote
+        if quote is not None and _scale(quote) < STORED_SCALE:
+            quote = EXACT.quantize(quote, STORED_DECIMALS)
         return Bar(
-            self.open, self.high, self.low, self.close, self.count, self.first[0], self.last[0]
+            self._open,
+            self._high,
+            self._low,
+            self._close,
+            self._count,
+            self._first[0],
+            self._last[0],
+            self._volume,
+            quote,
+            self._bought,
+            self._lowest,
+            self._highest,
         )
+
+
+def _scale(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent

@@ -18,9 +18,10 @@ FOREVER = 2**63 - 1
 STARTED, RESTART, NOT_SUBSCRIBED = "started", "restart", "not_subscribed"
 CLOCK_STEP = "clock_step"
 NOT_STORED = "not_stored"
+SEQUENCE_GAP = "sequence_gap"
 
 Period = tuple[int, int]
-"""A subscription's `[since, until)`, in ms."""
+"""`[since, until)`, in ms: of a subscription, or of what was fetched afterwards."""
 
 
 class Span(NamedTuple):
@@ -30,6 +31,25 @@ class Span(NamedTuple):
     start: int
     end: int
     reason: str
+
+
+def uncovered(spans: Iterable[Span], covers: Sequence[Period]) -> list[Span]:
+    """What is left of the spans of one symbol when all that happened in `covers` was fetched
+    afterwards. Trades that are missing by their ids were not among them."""
+    left = []
+    for span in spans:
+        pieces = [span]
+        if span.reason != SEQUENCE_GAP:
+            for start, end in covers:
+                pieces = [part for piece in pieces for part in _cut(piece, start, end)]
+        left += pieces
+    return left
+
+
+def _cut(span: Span, start: int, end: int) -> list[Span]:
+    """The span without `[start, end)`."""
+    pieces = span._replace(end=min(span.end, start)), span._replace(start=max(span.start, end))
+    return [piece for piece in pieces if piece.start < piece.end]
 
 
 def coverage(

@@ -3,28 +3,42 @@
 A function of the log and the subscriptions, so replay gives what live gave.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.market.candles import Bar, Candle, Fold, merge
-from app.market.coverage import ALL, RESTART, Period, Span, coverage
-from app.market.observation import Observation, Pace
+from app.market.coverage import ALL, RESTART, Period, Span
+from app.market.ids import Hole, Ids
+from app.market.observation import Observation, Pace, StreamObservation
+from app.market.sifting import LastPrices, Sifter, Trades, by_symbol, by_window, sequences
 from app.market.subscriptions import Subscriptions
-from app.market.ticks import Batch, Tick
+from app.market.ticks import OK, TICKER, TRADES, Batch, Cover, Tick
+from app.market.unseen import Unseen
 from app.market.windows import window_open
+
+Place = tuple[str, int]
+"""A symbol and the open time (ms) of one of its windows."""
 
 
 @dataclass(slots=True)
 class Closing:
-    """What one or more closed windows add to the store: all of it, or none. intervals: of which
-    candles are made, ms, shortest first."""
+    """What the store is to learn: all of it, or none.
+
+    candles, spans: of windows that closed. intervals: of which candles are made, ms, shortest
+    first. late: windows of the shortest interval that were closed before, and what they hold now.
+    opened, filled: trades that are missing by their ids, and those that came after all; covers:
+    what else was fetched afterwards. By each of these a closed candle may change.
+    """
 
     closed_through: int
     candles: list[Candle]
     spans: list[Span]
     intervals: tuple[int, ...]
+    late: dict[Place, Bar] = field(default_factory=dict)
+    opened: list[tuple[str, Hole]] = field(default_factory=list)
+    filled: list[tuple[str, Hole]] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
 
 
 class OpenCandle(NamedTuple):
@@ -38,143 +52,188 @@ class OpenCandle(NamedTuple):
 
 class Forming(NamedTuple):
     """All that is open. spans: what was not observed lately; frontier: what happens from then on
-    (ms) has not been observed yet."""
+    (ms) has not been observed yet; covers: what was fetched afterwards, by symbol."""
 
     candles: list[OpenCandle]
     spans: list[Span]
     frontier: int
+    covers: Mapping[str, Sequence[Period]] = {}
+
+
+class Resume(NamedTuple):
+    """Where a stored position left off.
+
+    closed_through: ms. parts: the candles of the shortest interval in the windows that are still
+    open for longer ones; spans, covers: what touches these. parts_since: when (ms) candles of the
+    shortest interval began to be stored; what open windows held before cannot be put together
+    again. last: the highest trade id of each symbol, and about when it was (ms); holes: the ids
+    before it that are missing.
+    """
+
+    closed_through: int
+    parts: Sequence[Candle] = ()
+    spans: Sequence[Span] = ()
+    covers: Sequence[Cover] = ()
+    parts_since: int = 0
+    last: Mapping[str, tuple[int, int]] = {}
+    holes: Mapping[str, Sequence[Hole]] = {}
 
 
 class _Series:
-    """The open windows of one symbol."""
+    """The open windows of one symbol. parts: the closed ones of the shortest interval that lie in
+    the open ones of longer intervals."""
 
-    __slots__ = ("folds", "longer", "seen")
+    __slots__ = ("folds", "parts", "sifter")
 
-    def __init__(self) -> None:
-        self.seen: tuple[int, Decimal] | None = None
+    def __init__(self, sifter: Sifter) -> None:
+        self.sifter = sifter
         self.folds: dict[int, Fold] = {}
-        self.longer: dict[int, tuple[int, Bar]] = {}
+        self.parts: dict[int, Bar] = {}
 
 
 class FeedFold:
-    """Folds the `intervals` (ms, shortest first) of every subscribed symbol of one polled feed."""
+    """Folds the `intervals` (ms, shortest first) of every subscribed symbol of one feed."""
 
-    def __init__(self, intervals: tuple[int, ...], pace: Pace) -> None:
-        self.intervals = intervals
+    def __init__(self, intervals: tuple[int, ...], pace: Pace, source: str = TICKER) -> None:
+        self.intervals, self.source = intervals, source
         self.shortest, self.longest = intervals[0], intervals[-1]
-        self.observation = Observation(pace, self.shortest)
+        kind = StreamObservation if source == TRADES else Observation
+        self.observation = kind(pace, self.shortest)
+        self.late: set[Place] = set()
+        """Closed windows that the last batch had ticks of, to be folded anew, see `correct`."""
         self._series: dict[str, _Series] = {}
-        self._spans: list[Span] = []
-        self._place = 0
-        self._taken = 0
+        self._unseen = Unseen()
+        self._resumed = Resume(0)
+        self._corrected: dict[Place, Bar] = {}
+        self._place = self._taken = 0
 
-    def resume(
-        self,
-        closed_through: int,
-        parts: Iterable[Candle] = (),
-        spans: Iterable[Span] = (),
-        parts_since: int = 0,
-    ) -> None:
-        """Go on from a stored position: `parts` are the stored candles of the shortest interval in
-        the windows that are still open for longer ones, `spans` those that touch them. parts_since:
-        when (ms) candles of the shortest interval began to be stored; what open windows held before
-        cannot be put together again."""
-        self._spans = list(spans)
-        frontier = max((span.end for span in self._spans), default=closed_through)
-        self.observation.resume(closed_through, frontier)
+    def resume(self, found: Resume) -> None:
+        """Go on from a stored position."""
+        self._resumed = found
+        spans = list(found.spans)
+        everyone = [span.end for span in spans if span.symbol == ALL]
+        through = found.closed_through
+        self.observation.resume(through, max(everyone, default=through))
         self._taken = self.observation.closed_through
-        cut = window_open(closed_through, self.longest)
-        if parts_since > cut:
-            self._spans.append(Span(ALL, cut, parts_since, RESTART))
-        for part in sorted(parts, key=lambda candle: candle.open_time):
-            series = self._series.setdefault(part.symbol, _Series())
-            # Parts reach back to the longest window; shorter ones in it are over and stored.
-            self._full(series, part.open_time)
-            self._grow_longer(series, part.open_time, part.bar)
-        for series in self._series.values():
-            self._full(series, closed_through)
+        cut = window_open(through, self.longest)
+        if found.parts_since > cut:
+            spans.append(Span(ALL, cut, found.parts_since, RESTART))
+        self._unseen.restore(spans, found.covers)
+        for part in found.parts:
+            self._of(part.symbol).parts[part.open_time] = part.bar
 
     def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
         """Take one batch in; returns how many of its ticks were late. They count before its clock
-        does: the poll that closes a window is the one that shows its last trade (rule 7)."""
+        does: what closes a window is what shows its last trade (rule 7)."""
         if batch.offset is None:
             self.observation.unmeasured(batch)
             return 0
         if self.observation.begin(batch.asked):
             self._taken = self.observation.closed_through
+        self.late = set()
         late = 0
-        for tick in batch.ticks:
-            if subscriptions.takes(tick.symbol, batch.asked, tick.time):
-                late += self._add(tick)
+        for symbol, ticks in by_symbol(batch.ticks).items():
+            taken = subscriptions.chosen(ticks, batch.asked, self.source)
+            if taken:
+                late += self._add(symbol, taken, subscriptions)
+        if self.source == TRADES:
+            self._note_ids(batch)
         self.observation.note(batch)
+        self._unseen.spans(self.observation.take_spans())
+        if batch.outcome == OK:
+            self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
+        self._unseen.cover(batch.covers)
         return late
 
+    def correct(self, bars: Mapping[Place, Bar]) -> None:
+        """What closed windows hold, with what came late."""
+        self._corrected |= bars
+        for (symbol, window), bar in bars.items():
+            if window >= window_open(self._taken, self.longest):
+                self._of(symbol).parts[window] = bar
+
     def take_closing(self, subscriptions: Subscriptions) -> Closing | None:
-        """What has closed since the last call, or None where nothing has."""
+        """What has closed or changed since the last call, or None where nothing has."""
         through = self.observation.closed_through
-        if through == self._taken:
+        if through == self._taken and not self._corrected and not self._unseen.changed(through):
             return None
-        self._taken = through
-        spans = self.observation.take_spans()
-        self._spans += spans
-        closing = Closing(through, list(self._close(through, subscriptions)), spans, self.intervals)
-        horizon = window_open(through, self.longest)
-        self._spans = [span for span in self._spans if span.end > horizon]
+        candles = list(self._close(through, subscriptions))
+        closing = Closing(through, candles, [], self.intervals, self._corrected)
+        self._unseen.tell(closing)
+        before, self._taken, self._corrected = self._taken, through, {}
+        for series in self._series.values():
+            series.sifter.forget(through)
+        if (horizon := window_open(through, self.longest)) > window_open(before, self.longest):
+            self._forget(horizon)
         return closing
 
     def forming(self) -> Forming:
         """The open windows of every interval as they stand."""
         found = [candle for symbol in self._series for candle in self._open(symbol)]
-        spans = self._spans + self.observation.spans
-        return Forming(found, spans, self.observation.frontier)
+        return Forming(
+            found, self._unseen.all_spans(), self.observation.frontier, self._unseen.all_covers()
+        )
 
-    def _open(self, symbol: str) -> Iterable[OpenCandle]:
-        series = self._series[symbol]
-        bars: dict[tuple[int, int], Bar | None] = {
-            (length, start): bar for length, (start, bar) in series.longer.items()
-        }
-        for window in sorted(series.folds):
-            part = series.folds[window].bar()
-            yield OpenCandle(symbol, self.shortest, window, part)
-            for length in self.intervals[1:]:
-                key = length, window_open(window, length)
-                bars[key] = merge(bars.get(key), part)
-        for (length, start), bar in bars.items():
-            assert bar is not None
-            yield OpenCandle(symbol, length, start, bar)
-
-    def _add(self, tick: Tick) -> bool:
-        """Whether the tick is late. Rule 12: a row that repeats the previous one, or is older, is
-        nothing; and the first of a life, where its window is over, is only a baseline."""
-        series = self._series.get(tick.symbol)
+    def _of(self, symbol: str) -> _Series:
+        series = self._series.get(symbol)
         if series is None:
-            series = self._series[tick.symbol] = _Series()
-        now = (tick.time, tick.price)
-        seen = series.seen
-        if seen is not None and (tick.time < seen[0] or now == seen):
-            return False
-        series.seen = now
-        if tick.time < self.observation.closed_through:
-            return not tick.first
-        self._place += 1
-        window = window_open(tick.time, self.shortest)
-        fold = series.folds.get(window)
-        if fold is None:
-            series.folds[window] = Fold(tick.time, self._place, tick.price)
-        else:
-            fold.add(tick.time, self._place, tick.price)
-        return False
+            series = self._series[symbol] = _Series(self._sifter(symbol))
+        return series
+
+    def _sifter(self, symbol: str) -> Sifter:
+        if self.source == TICKER:
+            return LastPrices()
+        found = self._resumed
+        holes = found.holes.get(symbol, ())
+        return Trades(Ids(self.shortest, found.last.get(symbol), holes, found.closed_through))
+
+    def _add(self, symbol: str, ticks: Sequence[Tick], subscriptions: Subscriptions) -> int:
+        """How many are late. The first of a life, where its window is over, is only a baseline."""
+        series, shortest = self._of(symbol), self.shortest
+        through = self.observation.closed_through
+        if isinstance(series.sifter, Trades):
+            self._note_since(symbol, series.sifter.ids, subscriptions)
+        late = 0
+        for window, found in by_window(series.sifter.news(ticks), shortest).items():
+            if window < through:
+                found = [tick for tick in found if not tick.first]
+                late += len(found)
+                if found:
+                    self.late.add((symbol, window))
+                continue
+            fold = series.folds.get(window)
+            if fold is None:
+                fold = series.folds[window] = Fold()
+            fold.extend(found, sequences(found, self._place))
+            self._place += len(found)
+        return late
+
+    def _note_since(self, symbol: str, ids: Ids, subscriptions: Subscriptions) -> None:
+        """What happened before a subscription is not missing."""
+        last = ids.last_time
+        if last is not None and last < subscriptions.last_since(symbol):
+            ids.forget()
+
+    def _note_ids(self, batch: Batch) -> None:
+        """Holes that the batch has opened, and those that it has filled."""
+        for spoiled in batch.spoiled:
+            series = self._series.get(spoiled.symbol)
+            if series is not None and isinstance(series.sifter, Trades):
+                series.sifter.ids.take(spoiled.id, spoiled.time)
+        symbols = {tick.symbol for tick in batch.ticks} | {one.symbol for one in batch.spoiled}
+        for symbol in symbols & self._series.keys():
+            sifter = self._series[symbol].sifter
+            if isinstance(sifter, Trades):
+                self._unseen.holes(symbol, sifter.ids)
 
     def _close(self, through: int, subscriptions: Subscriptions) -> Iterable[Candle]:
         """The candles of every window that ends by `through`, in order of their end."""
         bars = [bar for symbol in self._series for bar in self._closed_bars(symbol, through)]
         bars.sort(key=lambda found: (found[1] + found[2], found[2], found[0]))
-        shares: dict[tuple[int, int, tuple[Period, ...]], tuple[Decimal, tuple[str, ...]]] = {}
         for symbol, start, length, bar in bars:
-            key = start, length, subscriptions.periods(symbol)
-            if key not in shares:
-                shares[key] = coverage(start, start + length, self._spans, key[2])
-            yield Candle(symbol, start, length, bar, *shares[key])
+            periods = subscriptions.periods(symbol)
+            share, reasons = self._unseen.coverage(symbol, start, start + length, periods)
+            yield Candle(symbol, start, length, bar, share, reasons)
 
     def _closed_bars(self, symbol: str, through: int) -> Iterable[tuple[str, int, int, Bar]]:
         series = self._series[symbol]
@@ -182,27 +241,41 @@ class FeedFold:
             if window + self.shortest > through:
                 break
             bar = series.folds.pop(window).bar()
+            series.parts[window] = bar
             yield symbol, window, self.shortest, bar
-            for length, start, longer in self._full(series, window):
-                yield symbol, start, length, longer
-            self._grow_longer(series, window, bar)
-        for length, start, longer in self._full(series, through):
-            yield symbol, start, length, longer
-
-    def _full(self, series: _Series, time: int) -> list[tuple[int, int, Bar]]:
-        """Longer windows that end by `time`, taken out of the series."""
-        full = [
-            (length, start, bar)
-            for length, (start, bar) in series.longer.items()
-            if start + length <= time
-        ]
-        for length, _, _ in full:
-            del series.longer[length]
-        return full
-
-    def _grow_longer(self, series: _Series, window: int, part: Bar) -> None:
         for length in self.intervals[1:]:
-            start, bar = series.longer.get(length, (window_open(window, length), None))
-            grown = merge(bar, part)
-            assert grown is not None
-            series.longer[length] = start, grown
+            if window_open(through, length) > window_open(self._taken, length):
+                for start in sorted({window_open(window, length) for window in series.parts}):
+                    if self._taken < start + length <= through:
+                        yield symbol, start, length, self._merged(series, start, length)
+
+    def _merged(self, series: _Series, start: int, length: int) -> Bar:
+        parts = sorted(series.parts.items())
+        found: Bar | None = None
+        for window, part in parts:
+            if start <= window < start + length:
+                found = merge(found, part)
+        assert found is not None
+        return found
+
+    def _open(self, symbol: str) -> Iterable[OpenCandle]:
+        series = self._series[symbol]
+        parts = {window: fold.bar() for window, fold in series.folds.items()}
+        for window in sorted(parts):
+            yield OpenCandle(symbol, self.shortest, window, parts[window])
+        parts |= series.parts
+        for length in self.intervals[1:]:
+            bars: dict[int, Bar | None] = {}
+            for window in sorted(parts):
+                start = window_open(window, length)
+                if start + length > self._taken:
+                    bars[start] = merge(bars.get(start), parts[window])
+            for start, bar in bars.items():
+                assert bar is not None
+                yield OpenCandle(symbol, length, start, bar)
+
+    def _forget(self, horizon: int) -> None:
+        """What lies before all open windows."""
+        self._unseen.forget(horizon)
+        for series in self._series.values():
+            series.parts = {at: bar for at, bar in series.parts.items() if at >= horizon}

@@ -1,4 +1,4 @@
-"""The clock of a polled feed, read off its batches: what was observed, what is decided.
+"""The clock of a feed, read off its batches: what was observed, what is decided.
 
 Knows neither prices nor symbols.
 """
@@ -34,11 +34,17 @@ def _polls(poll: int) -> int:
 
 class Observation:
     """Follows a feed's batches and knows two times: up to `closed_through` windows are decided;
-    up to `frontier` every moment was observed or is in a span. closed_through <= frontier."""
+    up to `frontier` every moment was observed or is in a span. closed_through <= frontier.
+
+    This one is of a polled feed: two good polls that are close together observe the time between
+    them, and the second decides what ended before it was asked.
+    """
 
     def __init__(self, pace: Pace, shortest: int) -> None:
         self.pace, self.shortest = pace, shortest
         self.closed_through = self.frontier = 0
+        self.told_since = 0
+        """Since when the last good batch observes; what is away in it was not seen from there."""
         self._known = False
         self._success: Batch | None = None
         self._trouble: str | None = None
@@ -108,9 +114,15 @@ class Observation:
     def _note_success(self, batch: Batch) -> None:
         if self._blind(batch):
             self._miss(batch.asked, self._trouble or OUTAGE)
-        self.frontier = max(self.frontier, batch.asked)
+        told, decided = self._tells(batch)
+        self.told_since = self.frontier
+        self.frontier = max(self.frontier, told)
         self._success, self._trouble, self._damaged = batch, None, False
-        self._close(batch.asked)
+        self._close(decided)
+
+    def _tells(self, batch: Batch) -> tuple[int, int]:
+        """Up to when a good batch observes, and up to when it decides."""
+        return batch.asked, batch.asked
 
     def _blind(self, batch: Batch) -> bool:
         """Whether the time since the last success went unseen. After a change of the cadence the
@@ -134,3 +146,14 @@ class Observation:
 
     def _close(self, asked: int) -> None:
         self.closed_through = max(self.closed_through, window_open(asked, self.shortest))
+
+
+class StreamObservation(Observation):
+    """Of a streamed feed: what happens is observed as long as one connection lasts, and a window is
+    decided by what is received `grace` ms after its end."""
+
+    def _tells(self, batch: Batch) -> tuple[int, int]:
+        return batch.answered, batch.answered - self.pace.grace
+
+    def _blind(self, batch: Batch) -> bool:
+        return self._damaged or batch.blind or self._success is None

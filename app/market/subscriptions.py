@@ -1,8 +1,9 @@
 """Which symbols of a feed are built, and since when. Pure; storage keeps the rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from app.market.coverage import ALL, Period
+from app.market.ticks import TRADES, Tick
 
 
 class Subscriptions:
@@ -19,10 +20,27 @@ class Subscriptions:
         """Every period that covers `symbol`, its own and those of `ALL`."""
         return (*self._periods.get(symbol, ()), *self._everyone)
 
-    def takes(self, symbol: str, asked: int, time: int) -> bool:
-        """Whether a tick of `time` in a batch asked at `asked` counts for `symbol` (ms). The poll
-        after a stop still shows the last trade before it."""
-        own = self._periods.get(symbol)
-        if own is None and not self._everyone:
-            return False
-        return any(since <= asked and time < until for since, until in self.periods(symbol))
+    def last_since(self, symbol: str) -> int:
+        """When the newest period of `symbol` began; 0 where there is none."""
+        return max((since for since, _ in self.periods(symbol)), default=0)
+
+    def chosen(self, ticks: Sequence[Tick], asked: int, source: str) -> Sequence[Tick]:
+        """Those of one symbol's ticks, in a batch asked at `asked` (ms), that count. A trade does
+        if it happened in a period; a last price if it was asked for in one, as the price at the
+        start is the newest then, and the poll after a stop still shows the last trade before it."""
+        symbol = ticks[0].symbol
+        periods = self.periods(symbol) if self._everyone else self._periods.get(symbol, ())
+        if source == TRADES:
+            return _within(ticks, periods)
+        good = [until for since, until in periods if since <= asked]
+        end = max(good, default=0)
+        return [tick for tick in ticks if tick.time < end]
+
+
+def _within(ticks: Sequence[Tick], periods: Sequence[Period]) -> Sequence[Tick]:
+    if len(periods) == 1:
+        since, until = periods[0]
+        times = [tick.time for tick in ticks]
+        if since <= min(times) and max(times) < until:
+            return ticks
+    return [tick for tick in ticks if any(since <= tick.time < until for since, until in periods)]

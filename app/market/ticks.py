@@ -1,4 +1,4 @@
-"""What an exchange said: ticks, and the batches that one poll brought. Knows which are unusable."""
+"""What an exchange said: ticks, and the batches that brought them. Knows which are unusable."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,9 +9,12 @@ AHEAD_MS = 5_000
 """A tick may be this far ahead of its batch (rule 3): clocks differ, the future does not trade."""
 
 WHOLE_DIGITS = DECIMALS = 18
-"""Prices fit DECIMAL(36,18): 18 digits on either side of the point."""
+"""Prices and sizes fit DECIMAL(36,18): 18 digits on either side of the point."""
 
 OK, IDLE = "ok", "idle"
+BUY, SELL = "BUY", "SELL"
+TICKER, TRADES = "ticker", "trades"
+"""What candles are made of."""
 EXCHANGE_DOWN, OUTAGE = "exchange_down", "outage"
 
 _SYMBOL = re.compile(r"[A-Z0-9_]{1,32}", re.ASCII)
@@ -23,24 +26,50 @@ class Tick(NamedTuple):
 
     `first` marks the first row of its symbol since the collector started: what it differs from
     is unknown, so for a window that is already decided it is a baseline and not a late tick.
+    size, id and side are those of a trade, and None or empty where nobody tells: the size in the
+    base currency; a number as id where the exchange counts; the side of the taker, BUY or SELL.
     """
 
     symbol: str
     time: int
     price: Decimal
     first: bool = False
+    size: Decimal | None = None
+    id: int | str | None = None
+    side: str = ""
+
+
+class Spoiled(NamedTuple):
+    """A trade that came and cannot be a tick: it is missing nowhere. time in ms."""
+
+    symbol: str
+    time: int
+    id: int
+
+
+class Cover(NamedTuple):
+    """All trades that a symbol had in `[start, end)` (ms) are in the log up to this batch: the
+    exchange was asked for them afterwards."""
+
+    symbol: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one poll brought, or why it brought nothing. `asked` and `answered` are exchange time
-    in ms: the host's monotonic-anchored clock plus `offset`, so the log itself carries the clock.
+    """What one poll or one drain of a stream brought, or why it brought nothing. `asked` and
+    `answered` are exchange time in ms: the host's monotonic-anchored clock plus `offset`, so the
+    log itself carries the clock. Of a stream, they are those of the first and the last moment at
+    which it was known to be connected.
 
     outcome: `ok`; `idle` (nothing was asked, the clock went on); `exchange_down` or `outage`
     (the exchange's side failed, or ours), then `error` is the reason code of the adapter.
     offset: None as long as the exchange's clock has not been seen; the times are the host's then,
     and decide nothing. poll: the cadence, ms. start: the first batch of a collector's life.
-    blind: its rows do not tell what happened since the batch before.
+    blind: its rows do not tell what happened since the batch before. away: symbols that this batch
+    tells nothing about, though others of its feed are well. joined: those that a stream tells
+    about from now on.
     """
 
     asked: int
@@ -53,6 +82,10 @@ class Batch:
     blind: bool = False
     ticks: list[Tick] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
+    spoiled: list[Spoiled] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
 
 
 class Rejected(ValueError):
@@ -71,10 +104,34 @@ def parse_price(text: str) -> Decimal:
     return price
 
 
-def _check_range(price: Decimal) -> None:
-    whole, _, decimals = format(price, "f").partition(".")
+def parse_size(text: str) -> Decimal:
+    """How much was traded, exactly; else Rejected. Exchanges round very small ones to 0."""
+    if not _NUMBER.fullmatch(text):
+        raise Rejected("size_malformed")
+    size = Decimal(text)
+    if size < 0 or (not size and text.startswith("-")):
+        raise Rejected("size_negative")
+    if len(text) > WHOLE_DIGITS or "e" in text or "E" in text:
+        _check_range(size, "size_out_of_range")
+    return size
+
+
+def check_amount(price: Decimal, size: Decimal) -> None:
+    """Rejected where their product has more than 18 digits before the point: sums of such would
+    fit no column."""
+    if price.adjusted() + size.adjusted() >= WHOLE_DIGITS - 1:
+        raise Rejected("amount_out_of_range")
+
+
+def parse_id(text: str) -> int | str:
+    """A trade's id: a number where it is one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= WHOLE_DIGITS else text
+
+
+def _check_range(number: Decimal, reason: str = "price_out_of_range") -> None:
+    whole, _, decimals = format(number, "f").partition(".")
     if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
-        raise Rejected("price_out_of_range")
+        raise Rejected(reason)
 
 
 def check_symbol(symbol: str) -> None:

@@ -9,7 +9,8 @@ from itertools import islice
 from app.live.hub import FeedState
 from app.market.feed import Closing, FeedFold, Forming, OpenCandle
 from app.market.subscriptions import Subscriptions
-from app.market.windows import window_open
+from app.market.ticks import TICKER, Batch
+from app.pipeline.refolding import refold
 from app.pipeline.resume import ResumePoint
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore
@@ -45,7 +46,9 @@ class Builder:
         self._clock = clock
         self._batches = ResumePoint()
         self._subscriptions = Subscriptions()
-        self._pending: list[int] = []
+        self._pending: dict[int, str] = {}
+        self.wanted: frozenset[str] = frozenset()
+        """The symbols that are to be built, `ALL` among them."""
         self._refresh_due = 0
         self._waiting: _Commit | None = None
         self._folding = threading.Lock()
@@ -57,18 +60,13 @@ class Builder:
         """Take the feed over and restore what the stored position left open. A feed without a
         usable position begins at log position `begin`, or else at the log's end."""
         end = self._log.end if begin is None else begin
-        shortest = self._fold.shortest
         position = self._store.take_over(self._log.log_id, end)
         self._epoch = position.epoch
         self._position, self._replayed = position.resume, position.applied
         self.resume = position.resume
         through = position.closed_through
         if through:
-            horizon = window_open(through, self._fold.longest)
-            since = self._store.parts_since(shortest)
-            since = through if since is None else since
-            parts = self._store.parts(shortest, max(horizon, since), through)
-            self._fold.resume(through, parts, self._store.spans(horizon), since)
+            self._fold.resume(self._store.resume(through, self._fold.intervals))
             self._state.closed_through = through
 
     def step(self, now: int) -> bool:
@@ -106,19 +104,24 @@ class Builder:
         self._subscriptions = Subscriptions(
             (row.symbol, row.since, row.until) for row in rows if not row.pending
         )
-        self._pending = [row.id for row in rows if row.pending]
+        self._pending = {row.id: row.symbol for row in rows if row.pending}
+        self.wanted = frozenset(row.symbol for row in rows if row.active)
         self._refresh_due = now + REFRESH_MS
 
     def _read(self) -> None:
-        """Apply what is new in the log, a fair amount at a time, and make ready what closed."""
+        """Apply what is new in the log, a fair amount at a time, until something has closed or
+        changed: how often a candle is revised must not depend on how much is read at once."""
         for entry in islice(self._log.read(self._position), BATCHES_AT_ONCE):
             self._apply(entry)
             self._position = entry.end
-        with self._folding:
-            closing = self._fold.take_closing(self._subscriptions)
+            if self._fold.late:
+                self._correct(entry)
+            with self._folding:
+                closing = self._fold.take_closing(self._subscriptions)
             if closing is not None:
                 resume = self._batches.at(closing.closed_through, self._position)
                 self._waiting = _Commit(closing, resume, self._position)
+                return
 
     def _apply(self, entry: Entry) -> None:
         batch, state = entry.batch, self._state
@@ -126,8 +129,9 @@ class Builder:
             self._fold.observation.damaged()
             state.unreadable += 1
             return
-        if self._pending and batch.offset is not None and entry.end > self._replayed:
-            self._store.take_up(self._pending, batch.asked)
+        ready = self._ready(batch)
+        if ready and entry.end > self._replayed:
+            self._store.take_up(ready, batch.answered if batch.joined else batch.asked)
             self._refresh(self._clock())
         with self._folding:
             late = self._fold.apply(batch, self._subscriptions)
@@ -136,6 +140,26 @@ class Builder:
             # The others were counted before the restart.
             state.late_ticks += late
         state.applied, state.applied_time = entry.end, batch.answered
+
+    def _ready(self, batch: Batch) -> list[int]:
+        """The pending subscriptions that count from this batch on: of a ticker all, as every poll
+        shows all symbols; of a stream those that it tells about."""
+        if not self._pending or batch.offset is None:
+            return []
+        if self._fold.source == TICKER:
+            return list(self._pending)
+        return [number for number, symbol in self._pending.items() if symbol in batch.joined]
+
+    def _correct(self, entry: Entry) -> None:
+        """Fold anew the closed windows that this batch had ticks of, as far as the log has all
+        that was ever known of them."""
+        if entry.end <= self._replayed:
+            # The commit that moved the position has seen to it.
+            return
+        fold = self._fold
+        bars = refold(self._log, fold.late, entry.end, fold, self._subscriptions)
+        with self._folding:
+            fold.correct(bars)
 
     def _write(self) -> None:
         """Commit what waits; only then is it forgotten."""
@@ -147,4 +171,5 @@ class Builder:
         )
         self._waiting, self.resume = None, waiting.resume
         self._state.conflicts += written.conflicts
+        self._state.revised += written.revised
         self._state.closed_through = waiting.closing.closed_through

@@ -3,7 +3,7 @@ same spans and subscriptions, as that of stored ones."""
 
 from collections.abc import Mapping, Sequence
 
-from app.market.coverage import ALL, FOREVER, Missed, Period, Span, coverage
+from app.market.coverage import ALL, FOREVER, Missed, Period, Span, coverage, uncovered
 from app.market.feed import Forming
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import plain
@@ -27,6 +27,7 @@ class Coverages:
         self._rows, self._gaps, self._forming = rows, gaps, forming
         self._range = (0, 0)
         self._missed: dict[int, Missed] = {}
+        self._covers: dict[str, list[Period]] = {}
         self._periods: Subscriptions | None = None
         self._known: dict[tuple[int, int, tuple[Period, ...], tuple[Span, ...]], tuple[str, str]]
         self._known = {}
@@ -45,9 +46,14 @@ class Coverages:
     def _load(self, start: int, end: int) -> None:
         rows = self._rows
         spans = observed.spans(rows.connection, rows.feed, start, end)
+        self._covers = {}
+        for cover in observed.covers(rows.connection, rows.feed, start, end):
+            self._covers.setdefault(cover.symbol, []).append((cover.start, cover.end))
         if self._forming is not None:
             spans += self._forming.spans
             spans.append(Span(ALL, self._forming.frontier, FOREVER, NOT_YET))
+            for symbol, periods in self._forming.covers.items():
+                self._covers.setdefault(symbol, []).extend(periods)
         self._missed = {interval: Missed([*spans, *gaps]) for interval, gaps in self._gaps.items()}
         self._range = start, end
         if self._periods is None:
@@ -60,7 +66,8 @@ class Coverages:
         assert self._periods is not None
         start, end = row.open_time, row.open_time + row.interval
         periods = self._periods.periods(row.symbol)
-        spans = tuple(self._missed[row.interval].within(row.symbol, start, end))
+        missed = self._missed[row.interval].within(row.symbol, start, end)
+        spans = tuple(uncovered(missed, self._covers.get(row.symbol, ())))
         # The windows of many symbols are the same.
         key = start, end, periods, spans
         if key not in self._known:

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Column, Connection, Engine, ScalarSelect, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import FOREVER, Span
-from app.market.feed import Closing
+from app.market.coverage import FOREVER
+from app.market.feed import Closing, Resume
+from app.market.revising import LATE_TICK, Change, revise
+from app.market.ticks import TRADES
+from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
+from app.storage.revisions import KnownRows, row_values, write_changes
+from app.storage.rows import hinted
 from app.storage.subscriptions import Subscription
 from app.storage.tables import candles, feed_positions, series
 
@@ -40,10 +45,12 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a commit did. conflicts: rows that were there already and differ; they were kept."""
+    """What a commit did. conflicts: rows that were there already and differ; they were kept.
+    revised: rows that it replaced for a reason."""
 
     rows: int
     conflicts: int
+    revised: int = 0
 
 
 class FeedStore:
@@ -79,32 +86,57 @@ class FeedStore:
         """Put pending subscriptions on the log's clock (ms)."""
         subscriptions.take_up(self._engine, ids, since)
 
-    def parts(self, shortest: int, start: int, end: int) -> list[Candle]:
+    def resume(self, closed_through: int, intervals: tuple[int, ...]) -> Resume:
+        """What a fold of these intervals (ms, shortest first) needs to go on from a stored
+        position (ms)."""
+        feed, shortest = (self.exchange, self.source), intervals[0]
+        horizon = window_open(closed_through, intervals[-1])
+        with reading(self._engine) as connection:
+            since = observed.parts_since(connection, feed, shortest)
+            since = closed_through if since is None else since
+            trades = self.source == TRADES
+            return Resume(
+                closed_through,
+                self._parts(connection, shortest, max(horizon, since), closed_through),
+                observed.spans(connection, feed, horizon, FOREVER),
+                observed.covers(connection, feed, horizon, FOREVER),
+                since,
+                self._last_ids(connection, shortest) if trades else {},
+                observed.holes(connection, feed, closed_through - DAY) if trades else {},
+            )
+
+    def _parts(self, connection: Connection, shortest: int, start: int, end: int) -> list[Candle]:
         """The stored candles of the shortest interval (ms) with open_time in `[start, end)`."""
-        names = ("open", "high", "low", "close", "tick_count", "first_tick_time", "last_tick_time")
         query = (
-            select(series.c.symbol, candles.c.open_time, *(candles.c[name] for name in names))
+            select(series.c.symbol, candles.c.open_time, *(candles.c[name] for name in Bar._fields))
             .join(series)
             .where(series.c.exchange == self.exchange, series.c.source == self.source)
             .where(candles.c.interval_ms == shortest)
             .where(candles.c.open_time >= start, candles.c.open_time < end)
         )
-        with reading(self._engine) as connection:
-            return [
-                Candle(symbol, open_time, shortest, Bar(*bar), Decimal(1))
-                for symbol, open_time, *bar in connection.execute(query)
-            ]
+        return [
+            Candle(symbol, open_time, shortest, Bar(*bar), Decimal(1))
+            for symbol, open_time, *bar in connection.execute(query)
+        ]
 
-    def parts_since(self, shortest: int) -> int | None:
-        """Since when candles of the shortest interval (ms) are stored; None where another one is
-        the shortest so far."""
-        with reading(self._engine) as connection:
-            return observed.parts_since(connection, (self.exchange, self.source), shortest)
-
-    def spans(self, since: int) -> list[Span]:
-        """The spans that end after `since` (ms)."""
-        with reading(self._engine) as connection:
-            return observed.spans(connection, (self.exchange, self.source), since, FOREVER)
+    def _last_ids(self, connection: Connection, shortest: int) -> dict[str, tuple[int, int]]:
+        """The highest trade id of each symbol that is in a candle, and when that closed (ms). Of
+        two trades in one moment the higher id may be in the earlier window, but not further back
+        than in the last but one."""
+        columns = candles.c.last_tick_id, candles.c.last_tick_time
+        key = {"exchange": self.exchange, "source": self.source}
+        parts = [
+            _newest(column, shortest, place).label(f"{column.name}_{place}")
+            for column in columns
+            for place in (0, 1)
+        ]
+        query = select(series.c.symbol, *parts).filter_by(**key)
+        found = {}
+        for symbol, one, other, time, _ in connection.execute(query):
+            known = [number for number in (one, other) if number is not None]
+            if known:
+                found[symbol] = max(known), time
+        return found
 
     def commit(
         self, closing: Closing, resume: int, applied: int, epoch: int, stored_at: int
@@ -115,27 +147,52 @@ class FeedStore:
             found = self._position(connection)
             if found is None or found.epoch != epoch:
                 raise NotOwner(f"{self.exchange}/{self.source} has another owner now")
-            ids = self._ids(connection, {candle.symbol for candle in closing.candles})
-            rows = [_row(candle, ids[candle.symbol], stored_at) for candle in closing.candles]
+            feed = self.exchange, self.source
+            observed.write_spans(connection, feed, closing.spans)
+            observed.write_holes(connection, feed, closing.opened, closing.filled)
+            observed.write_covers(connection, feed, closing.covers)
+            fetched = {cover.symbol for cover in closing.covers}
+            ids = self._ids(connection, _symbols(closing), fetched)
+            changes = self._changes(connection, closing, ids, found.closed_through)
+            unexpected = [change.after for change in changes if change.before is None]
+            rows = [
+                _row(candle, ids[candle.symbol], stored_at)
+                for candle in closing.candles + unexpected
+            ]
+            for row in rows[len(closing.candles) :]:
+                row["cause"] = LATE_TICK
             new, conflicts = _absent(connection, rows)
             for number, row in enumerate(new, found.sequence + 1):
                 row["sequence"] = number
             for begin in range(0, len(new), CHUNK):
                 connection.execute(insert(candles), new[begin : begin + CHUNK])
-            feed = self.exchange, self.source
-            observed.write_spans(connection, feed, closing.spans)
+            sequence = found.sequence + len(new)
+            replaced = [change for change in changes if change.before is not None]
+            revised = write_changes(connection, replaced, ids, stored_at, sequence)
             if closing.intervals != self._intervals:
                 observed.write_intervals(connection, feed, closing.intervals, found.closed_through)
             mine = found._replace(
                 resume=resume,
                 applied=max(found.applied, applied),
                 closed_through=closing.closed_through,
-                sequence=found.sequence + len(new),
+                sequence=sequence + revised,
+                # Whoever keeps pages of candles that had closed learns that they are void.
+                revised=found.revised + bool(changes),
             )
             self._move(connection, mine)
         self._series_ids.update(ids)
         self._intervals = closing.intervals
-        return Written(len(new), conflicts)
+        return Written(len(new), conflicts, revised + len(unexpected))
+
+    def _changes(
+        self, connection: Connection, closing: Closing, ids: dict[str, int], through: int
+    ) -> list[Change]:
+        """What the closing changes of candles that had closed by `through` (ms)."""
+        if not (closing.late or closing.opened or closing.filled or closing.covers):
+            return []
+        shortest = closing.intervals[0]
+        known = KnownRows(connection, (self.exchange, self.source), ids, shortest)
+        return revise(known, closing, shortest, through)
 
     def _position(self, connection: Connection) -> Position | None:
         columns = [feed_positions.c[name] for name in Position._fields]
@@ -146,20 +203,21 @@ class FeedStore:
     def _move(self, connection: Connection, position: Position) -> None:
         connection.execute(update(feed_positions).where(self._here).values(**position._asdict()))
 
-    def _ids(self, connection: Connection, symbols: set[str]) -> dict[str, int]:
-        """Series ids by symbol, made where missing. What is new counts once committed."""
-        ids = {symbol: self._series_ids[symbol] for symbol in symbols & self._series_ids.keys()}
-        unknown = sorted(symbols - ids.keys())
-        if not unknown:
+    def _ids(self, connection: Connection, symbols: set[str], others: set[str]) -> dict[str, int]:
+        """Series ids by symbol; those of `symbols` are made where missing. What is new counts once
+        committed."""
+        wanted = symbols | others
+        ids = {symbol: self._series_ids[symbol] for symbol in wanted & self._series_ids.keys()}
+        if not wanted - ids.keys():
             return ids
         key = {"exchange": self.exchange, "source": self.source}
         query = select(series.c.symbol, series.c.id).filter_by(**key)
         stored = {row.symbol: row.id for row in connection.execute(query)}
-        new = [{**key, "symbol": symbol} for symbol in unknown if symbol not in stored]
+        new = [{**key, "symbol": symbol} for symbol in sorted(symbols - stored.keys())]
         if new:
             connection.execute(insert(series), new)
             stored = {row.symbol: row.id for row in connection.execute(query)}
-        return ids | {symbol: stored[symbol] for symbol in unknown}
+        return ids | {symbol: stored[symbol] for symbol in wanted & stored.keys()}
 
 
 def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:
@@ -168,12 +226,25 @@ def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:
         "interval_ms": candle.interval,
         "open_time": candle.open_time,
         "revision": 1,
-        **candle.bar._asdict(),
-        "coverage": candle.coverage,
-        "reasons": ",".join(candle.reasons),
+        **row_values(candle),
         "origin": LIVE,
+        "cause": None,
         "stored_at": stored_at,
     }
+
+
+def _newest(column: Column[Any], interval: int, place: int) -> ScalarSelect[Any]:
+    """Of the last candle but `place` of each series in the statement around it."""
+    mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
+    query = hinted(select(column), False).where(mine).order_by(candles.c.open_time.desc())
+    return query.limit(1).offset(place).correlate(series).scalar_subquery()
+
+
+def _symbols(closing: Closing) -> set[str]:
+    """Those whose series the closing may concern."""
+    found = {candle.symbol for candle in closing.candles} | {symbol for symbol, _ in closing.late}
+    found |= {symbol for symbol, _ in (*closing.opened, *closing.filled)}
+    return found
 
 
 def _key(row: Any) -> tuple[int, int, int]:
@@ -185,7 +256,7 @@ def _absent(connection: Connection, rows: list[dict[str, Any]]) -> tuple[list[di
     stored = _stored(connection, rows)
     if not stored:
         return rows, 0
-    compared = ("open", "high", "low", "close", "tick_count", "coverage")
+    compared = ("open", "high", "low", "close", "volume", "tick_count", "coverage")
     new, conflicts = [], 0
     for row in rows:
         found = stored.get(_key(row))

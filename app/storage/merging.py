@@ -29,7 +29,20 @@ def _bar(row: StoredCandle) -> Bar:
     )
     first, last = row.first_tick_time, row.last_tick_time
     assert first is not None and last is not None
-    return Bar(opened, high, low, close, row.tick_count, first, last)
+    return Bar(
+        opened,
+        high,
+        low,
+        close,
+        row.tick_count,
+        first,
+        last,
+        _number(row.volume),
+        _number(row.quote_volume),
+        _number(row.taker_buy_volume),
+        row.first_tick_id,
+        row.last_tick_id,
+    )
 
 
 def forming_row(part: OpenCandle) -> StoredCandle:
@@ -48,9 +61,9 @@ def _candle(symbol: str, interval: int, window: int, bar: Bar) -> StoredCandle:
         high=plain(bar.high),
         low=plain(bar.low),
         close=plain(bar.close),
-        volume=None,
-        quote_volume=None,
-        taker_buy_volume=None,
+        volume=_text(bar.volume),
+        quote_volume=_text(bar.quote_volume),
+        taker_buy_volume=_text(bar.taker_buy_volume),
         tick_count=bar.tick_count,
         first_tick_time=bar.first_tick_time,
         last_tick_time=bar.last_tick_time,
@@ -58,4 +71,14 @@ def _candle(symbol: str, interval: int, window: int, bar: Bar) -> StoredCandle:
         reasons="",
         origin="live",
         sequence=0,
+        first_tick_id=bar.first_tick_id,
+        last_tick_id=bar.last_tick_id,
     )
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)

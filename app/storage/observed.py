@@ -3,23 +3,87 @@ feed can be trusted. Works within the transactions of others."""
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
 
-from app.market.coverage import FOREVER, Span
+from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
+from app.market.ids import Hole
 from app.market.longer import Kept
+from app.market.ticks import Cover
 from app.market.windows import window_open, window_up
-from app.storage.tables import stored_intervals, unobserved
+from app.storage.tables import missing_ids, recovered, stored_intervals, unobserved
 
 Feed = tuple[str, str]
 """(exchange, source)"""
 
 
 def spans(connection: Connection, feed: Feed, start: int, end: int) -> list[Span]:
-    """Those of all symbols that touch `[start, end)` (ms)."""
+    """Those of all symbols that touch `[start, end)` (ms), missing trades among them."""
     table = unobserved.c
     query = select(table.symbol, table.start_time, table.end_time, table.reason)
     query = query.filter_by(**_key(feed)).where(table.end_time > start, table.start_time < end)
-    return [Span(*row) for row in connection.execute(query)]
+    found = [Span(*row) for row in connection.execute(query)]
+    gaps = missing_ids.c
+    ids = select(gaps.symbol, gaps.start_time, gaps.end_time).filter_by(**_key(feed))
+    ids = ids.where(gaps.end_time > start, gaps.start_time < end)
+    return found + [Span(*row, SEQUENCE_GAP) for row in connection.execute(ids)]
+
+
+def holes(connection: Connection, feed: Feed, since: int) -> dict[str, list[Hole]]:
+    """The trades that are missing, of those that happened after `since` (ms), by symbol."""
+    table = missing_ids.c
+    query = select(table.symbol, table.after_id, table.before_id, table.start_time, table.end_time)
+    query = query.filter_by(**_key(feed)).where(table.end_time > since)
+    found: dict[str, list[Hole]] = {}
+    for symbol, *hole in connection.execute(query):
+        found.setdefault(symbol, []).append(Hole(*hole))
+    return found
+
+
+def write_holes(
+    connection: Connection,
+    feed: Feed,
+    opened: Iterable[tuple[str, Hole]],
+    filled: Iterable[tuple[str, Hole]],
+) -> None:
+    """Insert what is missing, and delete what came after all."""
+    for symbol, hole in (*filled, *opened):
+        here = and_(_of(missing_ids, feed), missing_ids.c.symbol == symbol)
+        mine = and_(here, missing_ids.c.after_id == hole.after)
+        connection.execute(delete(missing_ids).where(mine))
+    rows = [
+        {
+            **_key(feed),
+            "symbol": symbol,
+            "after_id": hole.after,
+            "before_id": hole.before,
+            "start_time": hole.start,
+            "end_time": hole.end,
+        }
+        for symbol, hole in opened
+    ]
+    if rows:
+        connection.execute(insert(missing_ids), rows)
+
+
+def covers(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
+    """What was fetched afterwards and touches `[start, end)` (ms)."""
+    table = recovered.c
+    query = select(table.symbol, table.start_time, table.end_time).filter_by(**_key(feed))
+    query = query.where(table.end_time > start, table.start_time < end)
+    return [Cover(*row) for row in connection.execute(query)]
+
+
+def write_covers(connection: Connection, feed: Feed, found: Iterable[Cover]) -> None:
+    """Insert them; of two that begin together the longer one stays."""
+    table = recovered.c
+    for symbol, start, end in found:
+        here = and_(_of(recovered, feed), table.symbol == symbol, table.start_time == start)
+        known = connection.scalar(select(table.end_time).where(here))
+        if known is None:
+            row = {"symbol": symbol, "start_time": start, "end_time": end}
+            connection.execute(insert(recovered).values(**_key(feed), **row))
+        elif known < end:
+            connection.execute(update(recovered).where(here).values(end_time=end))
 
 
 def write_spans(connection: Connection, feed: Feed, found: Iterable[Span]) -> None:

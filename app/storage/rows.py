@@ -82,6 +82,8 @@ class StoredCandle(NamedTuple):
     reasons: str
     origin: str
     sequence: int
+    first_tick_id: int | None = None
+    last_tick_id: int | None = None
     closed: bool = True
 
     @property
@@ -154,14 +156,14 @@ class Rows:
     ) -> list[StoredCandle]:
         """The candles of a stored interval that open in `[start, end)`, in no order. by_time: look
         for the time first and not for each symbol."""
-        query = _range(_hinted(select(*_columns), by_time), some, interval, start, end)
+        query = _range(hinted(select(*_columns), by_time), some, interval, start, end)
         return self._read(query, some)
 
     def first(
         self, one: Series, interval: int, start: int, end: int, count: int, down: bool
     ) -> list[StoredCandle]:
         """The first `count` of one symbol, in reading direction."""
-        query = _range(_hinted(select(*_columns), False), [one], interval, start, end)
+        query = _range(hinted(select(*_columns), False), [one], interval, start, end)
         time = candles.c.open_time
         return self._read(query.order_by(time.desc() if down else time).limit(count), [one])
 
@@ -175,7 +177,7 @@ class Rows:
         by_time = len(some) > NAMED
         lanes = [some] if by_time else [[one] for one in some]
         parts = [
-            _range(_hinted(select(time), by_time), lane, interval, start, end)
+            _range(hinted(select(time), by_time), lane, interval, start, end)
             .order_by(time.desc() if down else time)
             .limit(place + 1)
             .subquery()
@@ -212,7 +214,7 @@ class Rows:
         shift = MONDAY if length == WEEK else 0
         window = last.c.time - (last.c.time - shift) % length
         query = (
-            _hinted(select(*_columns), False)
+            hinted(select(*_columns), False)
             .join(last, last.c.id == candles.c.series_id)
             .where(candles.c.interval_ms == interval)
             .where(candles.c.open_time >= window, candles.c.open_time < before)
@@ -244,12 +246,12 @@ def _each(
     """One look-up in the primary key for each series of the statement around it. With MIN or MAX
     MariaDB would go through all rows of each."""
     mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
-    query = _hinted(select(candles.c.open_time), False).where(mine, condition)
+    query = hinted(select(candles.c.open_time), False).where(mine, condition)
     return query.order_by(order).limit(1).correlate(series).scalar_subquery()
 
 
-def _hinted(query: Select[Any], by_time: bool) -> Select[Any]:
-    """Databases may guess otherwise, and would then read all there is."""
+def hinted(query: Select[Any], by_time: bool) -> Select[Any]:
+    """With the index to use: databases may guess otherwise, and would then read all there is."""
     mysql = "ix_candles_time" if by_time else "PRIMARY"
     sqlite = "ix_candles_time" if by_time else "sqlite_autoindex_candles_1"
     return query.with_hint(candles, f"FORCE INDEX ({mysql})", "mysql").with_hint(

@@ -63,11 +63,16 @@ def _price() -> ExactDecimal:
     return ExactDecimal(36, 18)
 
 
+def _volume() -> ExactDecimal:
+    """A price times a size has the decimals of both, and a sum of many has more digits."""
+    return ExactDecimal(65, 30)
+
+
 def _candle_columns() -> list[Column[Any]]:
     """What a candle and a replaced revision of it have in common, after their keys."""
     return [
         *(Column(name, _price(), nullable=False) for name in ("open", "high", "low", "close")),
-        *(Column(name, _price()) for name in ("volume", "quote_volume", "taker_buy_volume")),
+        *(Column(name, _volume()) for name in ("volume", "quote_volume", "taker_buy_volume")),
         Column("tick_count", Integer, nullable=False),
         Column("first_tick_time", BigInteger, nullable=False),
         Column("last_tick_time", BigInteger, nullable=False),
@@ -77,6 +82,8 @@ def _candle_columns() -> list[Column[Any]]:
         Column("cause", word(16)),
         Column("stored_at", BigInteger, nullable=False),
         Column("sequence", BigInteger, nullable=False),
+        Column("first_tick_id", BigInteger),
+        Column("last_tick_id", BigInteger),
     ]
 
 
@@ -117,6 +124,28 @@ unobserved = db.Table(
     Column("start_time", BigInteger, primary_key=True, autoincrement=False),
     Column("end_time", BigInteger, nullable=False),
     Column("reason", word(16), nullable=False),
+)
+
+# Trades that did not come, though those before and after them did.
+missing_ids = db.Table(
+    "missing_ids",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("after_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("before_id", BigInteger, nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger, nullable=False),
+)
+
+# What was not observed by the feed, and then fetched for one symbol.
+recovered = db.Table(
+    "recovered",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("start_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_time", BigInteger, nullable=False),
 )
 
 feed_positions = db.Table(

@@ -30,6 +30,17 @@ class FeedLog(Protocol):
     def append(self, batch: Batch) -> int:
         """Write the batch through to the disk and return the log's new end."""
 
+    @property
+    def begin(self) -> int:
+        """The position of the first batch that is kept: 0 as long as none was pruned."""
+
+    def first(self) -> Batch | None:
+        """The first batch with a time that is kept; None where there is none."""
+
+    def find(self, time: int) -> int:
+        """A position before all batches that were answered at `time` (exchange time, ms) or
+        later."""
+
     def read(self, position: int) -> Iterator[Entry]:
         """The entries from `position` on, up to the end as it is when they are asked for."""
 

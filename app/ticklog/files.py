@@ -4,12 +4,13 @@ boundaries mean nothing; a position is the number of bytes before it, in all seg
 
 import os
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
 from app.market.ticks import Batch
 from app.ticklog import Entry
-from app.ticklog.records import encode, entries
+from app.ticklog.records import HEADER, MAX_PAYLOAD, answered, encode, entries, seek
 
 SEGMENT_BYTES = 16 * 2**20
 
@@ -75,6 +76,32 @@ class SegmentLog:
             end = min(start + self._path(start).stat().st_size, following, synced)
             if end > max(position, start):
                 yield from self._read_segment(start, max(position, start), end)
+
+    @property
+    def begin(self) -> int:
+        """The position of the first batch that is kept: 0 as long as none was pruned."""
+        return min(self._segments(), default=self._end)
+
+    def first(self) -> Batch | None:
+        """The first batch with a time that is kept; None where there is none."""
+        read = self.read(self.begin)
+        return next((one.batch for one in read if one.batch and one.batch.offset is not None), None)
+
+    def find(self, time: int) -> int:
+        """A position before all batches that were answered at `time` (exchange time, ms) or later.
+        Segments are searched by their first batch, and that one is looked through."""
+        starts = self._segments()
+        place = bisect_left(starts, time, key=self._answered)
+        if place == 0:
+            return self.begin
+        start = starts[place - 1]
+        with self._path(start).open("rb") as file:
+            return start + seek(memoryview(file.read()), time)
+
+    def _answered(self, start: int) -> int:
+        """When the first batch of a segment was answered; 0 where nobody can tell."""
+        with self._path(start).open("rb") as file:
+            return answered(memoryview(file.read(HEADER.size + MAX_PAYLOAD)))
 
     def prune(self, resume: int, before: int) -> int:
         """Delete segments that lie wholly before `resume` and were last written before `before`

@@ -18,6 +18,16 @@ _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 _decode = msgspec.msgpack.Decoder(Batch).decode
 
 
+class _Times(msgspec.Struct):
+    """Of a batch; the rest is not looked at."""
+
+    answered: int
+    offset: int | None = None
+
+
+_times = msgspec.msgpack.Decoder(_Times).decode
+
+
 def encode(batch: Batch) -> bytes:
     """The whole record of a batch."""
     payload = _encode(batch)
@@ -63,3 +73,38 @@ def _next_valid(data: memoryview, offset: int) -> int:
             return offset
         offset += 1
     return len(data)
+
+
+def answered(data: memoryview) -> int:
+    """When the first batch in `data` that knows the exchange's clock was answered (ms), as far as
+    the data begins with readable records; else 0."""
+    for _, times in _heads(data):
+        if times.offset is not None:
+            return times.answered
+    return 0
+
+
+def seek(data: memoryview, time: int) -> int:
+    """The offset in `data` behind which all batches are that were answered at `time` (ms) or
+    later; 0 if it cannot be told."""
+    last = 0
+    for offset, times in _heads(data):
+        if times.offset is not None and times.answered >= time:
+            break
+        last = offset
+    return last
+
+
+def _heads(data: memoryview) -> Iterator[tuple[int, _Times]]:
+    """The times of each record up to the first unreadable one, without what it brought."""
+    offset = 0
+    while offset + HEADER.size <= len(data):
+        magic, length, checksum = HEADER.unpack_from(data, offset)
+        payload = data[offset + HEADER.size : offset + HEADER.size + length]
+        if magic != MAGIC or len(payload) < length or zlib.crc32(payload) != checksum:
+            return
+        try:
+            yield offset, _times(payload)
+        except msgspec.MsgspecError:
+            return
+        offset += HEADER.size + length

@@ -1,20 +1,22 @@
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.market.candles import Bar, Fold, merge
+from app.market.candles import Bar, Fold, merge, vwap
+from app.market.ticks import Tick
 
 ticks = st.lists(
     st.tuples(st.integers(0, 20), st.integers(1, 50).map(Decimal)), min_size=1, max_size=12
 )
 
 
-def fold(numbered):
-    (time, sequence, price), *rest = numbered
-    result = Fold(time, sequence, price)
-    for tick in rest:
-        result.add(*tick)
+def fold(numbered, at_once=1):
+    result = Fold()
+    for begin in range(0, len(numbered), at_once):
+        some = numbered[begin : begin + at_once]
+        found = [Tick("BTC_USDT", time, *rest) for time, _, *rest in some]
+        result.extend(found, [sequence for _, sequence, *_ in some])
     return result.bar()
 
 
@@ -65,3 +67,48 @@ def test_a_long_candle_is_the_merge_of_its_parts(pairs, cut):
     numbered = sorted(number(pairs))
     parts = [fold(part) if part else None for part in (numbered[:cut], numbered[cut:])]
     assert merge(*parts) == fold(numbered)
+
+
+sizes = st.decimals(min_value=0, max_value=10**17, places=18)
+trades = st.lists(
+    st.tuples(st.integers(0, 20), sizes.map(lambda size: size + Decimal("1e-18")), sizes),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(trades, st.randoms(), st.integers(1, 12))
+def test_order_and_batches_change_no_digit_of_a_volume(found, random, at_once):
+    numbered = [
+        (time, place, price, False, size, place + 7, random.choice(["BUY", "SELL"]))
+        for place, (time, price, size) in enumerate(found)
+    ]
+    shuffled = random.sample(numbered, len(numbered))
+    bar = fold(shuffled, at_once)
+    assert bar == fold(numbered)
+    with localcontext(Context(prec=500)):
+        assert bar.volume == sum(size for *_, size in found)
+        exact = sum(price * size for _, price, size in found)
+        assert bar.quote_volume == exact.quantize(Decimal("1e-30"))
+        assert bar.taker_buy_volume == sum(row[4] for row in numbered if row[6] == "BUY")
+    assert (bar.first_tick_id, bar.last_tick_id) == (7, len(found) + 6)
+
+
+def test_ten_times_a_tenth_is_one():
+    row = (Decimal(1), False, Decimal("0.1"), None, "BUY")
+    assert fold([(0, place, *row) for place in range(10)]).volume == Decimal("1.0")
+
+
+def test_what_is_not_known_of_one_tick_is_not_known_of_the_candle():
+    known = (Decimal(2), False, Decimal(3), 1, "BUY")
+    bar = fold([(0, 0, *known), (0, 1, Decimal(2), False, None, 2, "BUY")])
+    assert (bar.volume, bar.quote_volume, bar.taker_buy_volume) == (None, None, None)
+    bar = fold([(0, 0, *known), (0, 1, Decimal(2), False, Decimal(1), 2, "")])
+    assert (bar.volume, bar.quote_volume, bar.taker_buy_volume) == (4, 8, None)
+    assert merge(bar, fold([(60, 0, Decimal(1))])).volume is None
+
+
+def test_the_average_price_is_weighted_by_size_and_unknown_where_nothing_was_traded():
+    assert vwap(Decimal(3), Decimal(10)) == Decimal("3.333333333333333333")
+    assert vwap(Decimal(0), Decimal(0)) is None
+    assert vwap(None, None) is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.market.coverage import ALL, FOREVER, Span
-from app.market.feed import FeedFold
+from app.market.feed import FeedFold, Resume
 from app.market.observation import Pace, sight
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import IDLE, OK, Batch, Tick
@@ -391,7 +391,7 @@ def test_a_fold_resumed_from_stored_rows_goes_on_as_if_nothing_had_happened(stop
     ]
     after = Feed(intervals)
     if before.candles:
-        after.fold.resume(through, parts, [])
+        after.fold.resume(Resume(through, parts))
         replay = [b for b in batches if b.asked >= through]
         start = batches.index(replay[0]) - 1
     else:
@@ -402,7 +402,8 @@ def test_a_fold_resumed_from_stored_rows_goes_on_as_if_nothing_had_happened(stop
 
 def test_spans_loaded_with_the_position_still_count():
     feed = Feed((MINUTE, 5 * MINUTE))
-    feed.fold.resume(NOON + 2 * MINUTE, [], [Span(ALL, NOON + 30_000, NOON + 90_000, "outage")])
+    outage = Span(ALL, NOON + 30_000, NOON + 90_000, "outage")
+    feed.fold.resume(Resume(NOON + 2 * MINUTE, spans=[outage]))
     feed.take(poll(119_000), poll(120_000), poll(121_000, tick(120_500, 3)))
     feed.polls(122_000, 301_000)
     longer = feed.candles[-1]

@@ -41,6 +41,11 @@ def rows(engine, *columns):
         return connection.execute(select(*columns).order_by(candles.c.sequence)).all()
 
 
+def stored_spans(engine, since=0):
+    with reading(engine) as connection:
+        return observed.spans(connection, ("poloniex", "ticker"), since, FOREVER)
+
+
 def commit(store, found, applied=200, epoch=1, resume=150):
     return store.commit(found, resume, applied, epoch, stored_at=123)
 
@@ -116,17 +121,18 @@ def test_a_span_that_goes_on_for_the_same_reason_is_one_row(engine, owner):
     spans = [Span(ALL, 0, 10, "outage"), Span(ALL, 10, 20, "outage"), Span(ALL, 20, 30, "restart")]
     commit(owner, closing(spans=spans))
     commit(owner, closing(spans=[Span(ALL, 30, 40, "restart")]), applied=300)
-    assert sorted(owner.spans(since=0)) == [
+    assert sorted(stored_spans(engine)) == [
         Span(ALL, 0, 20, "outage"),
         Span(ALL, 20, 40, "restart"),
     ]
-    assert owner.spans(since=20) == [Span(ALL, 20, 40, "restart")]
+    assert stored_spans(engine, 20) == [Span(ALL, 20, 40, "restart")]
 
 
 def test_parts_of_open_longer_windows_come_back_as_they_were(owner):
     commit(owner, closing(candle(0), candle(1), candle(2), candle(0, interval=5 * MINUTE)))
-    parts = owner.parts(MINUTE, MINUTE, 3 * MINUTE)
+    parts = owner.resume(3 * MINUTE, (MINUTE, 5 * MINUTE)).parts
     assert [(part.symbol, part.open_time, part.bar) for part in parts] == [
+        ("BTC_USDT", 0, candle(0).bar),
         ("BTC_USDT", MINUTE, candle(1).bar),
         ("BTC_USDT", 2 * MINUTE, candle(2).bar),
     ]
@@ -136,7 +142,8 @@ def test_feeds_do_not_see_one_another(engine, owner):
     commit(owner, closing(candle(), spans=[Span(ALL, 0, 5, "outage")]))
     other = FeedStore(engine, "poloniex", "trades")
     assert other.take_over("log", 9)[:4] == ("log", 9, 9, 0)
-    assert other.parts(MINUTE, 0, MINUTE) == [] and other.spans(0) == []
+    found = other.resume(MINUTE, (MINUTE,))
+    assert (found.parts, found.spans) == ([], [])
     assert commit(other, closing(candle())).rows == 1
 
 

@@ -1,0 +1,139 @@
+"""What a feed did not observe lately: spans of all symbols and of single ones, and what was fetched
+afterwards. Tells the store what is new of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from app.market.coverage import ALL, SEQUENCE_GAP, Period, Span, coverage, uncovered
+from app.market.ids import Hole, Ids
+from app.market.ticks import EXCHANGE_DOWN, Cover
+
+if TYPE_CHECKING:
+    from app.market.feed import Closing
+
+Share = tuple[Decimal, tuple[str, ...]]
+"""Coverage and reasons."""
+
+
+class Unseen:
+    """Times in ms. What is added is kept until it is forgotten, and told once."""
+
+    def __init__(self) -> None:
+        self._all: list[Span] = []
+        self._own: dict[str, list[Span]] = {}
+        self._covers: dict[str, list[Period]] = {}
+        self._new_spans: list[Span] = []
+        self._new_covers: list[Cover] = []
+        self._opened: list[tuple[str, Hole]] = []
+        self._filled: list[tuple[str, Hole]] = []
+        self._shares: dict[tuple[int, int, tuple[Period, ...]], Share] = {}
+
+    def restore(self, spans: Iterable[Span], covers: Iterable[Cover]) -> None:
+        """What the store knows already."""
+        for span in spans:
+            self._keep(span)
+        for symbol, start, end in covers:
+            self._covers.setdefault(symbol, []).append((start, end))
+
+    def spans(self, found: Iterable[Span]) -> None:
+        """Time that was not observed."""
+        for span in found:
+            self._keep(span)
+            self._new_spans.append(span)
+
+    def away(self, symbols: Iterable[str], start: int, end: int) -> None:
+        """Time in which these symbols, and no others, were not shown."""
+        if start < end:
+            self.spans(Span(symbol, start, end, EXCHANGE_DOWN) for symbol in symbols)
+
+    def cover(self, found: Iterable[Cover]) -> None:
+        """What was fetched afterwards."""
+        for cover in found:
+            self._covers.setdefault(cover.symbol, []).append((cover.start, cover.end))
+            self._new_covers.append(cover)
+
+    def holes(self, symbol: str, ids: Ids) -> None:
+        """Take over what the ids of a symbol have to tell."""
+        for hole in ids.closed:
+            spans = self._own.get(symbol, [])
+            spans[:] = [span for span in spans if span != hole_span(symbol, hole)]
+            if (symbol, hole) in self._opened:
+                self._opened.remove((symbol, hole))
+            else:
+                self._filled.append((symbol, hole))
+        for hole in ids.opened:
+            self._keep(hole_span(symbol, hole))
+            self._opened.append((symbol, hole))
+        ids.closed.clear()
+        ids.opened.clear()
+
+    def changed(self, through: int) -> bool:
+        """Whether candles that closed by `through` may not be as they were told."""
+        holes = self._opened + self._filled
+        return any(hole.start < through for _, hole in holes) or any(
+            cover.start < through for cover in self._new_covers
+        )
+
+    def tell(self, closing: "Closing") -> None:
+        """Hand over what is new."""
+        closing.spans, self._new_spans = joined(self._new_spans), []
+        closing.covers, self._new_covers = self._new_covers, []
+        closing.opened, self._opened = self._opened, []
+        closing.filled, self._filled = self._filled, []
+        self._shares.clear()
+
+    def coverage(self, symbol: str, start: int, end: int, periods: tuple[Period, ...]) -> Share:
+        """Coverage of a window of one symbol, and the reasons why it is under 1."""
+        own, covers = self._own.get(symbol), self._covers.get(symbol)
+        if own or covers:
+            return coverage(
+                start, end, uncovered([*self._all, *(own or ())], covers or ()), periods
+            )
+        key = start, end, periods
+        if key not in self._shares:
+            self._shares[key] = coverage(start, end, self._all, periods)
+        return self._shares[key]
+
+    def all_spans(self) -> list[Span]:
+        """Of all symbols and of single ones."""
+        return self._all + [span for spans in self._own.values() for span in spans]
+
+    def all_covers(self) -> Mapping[str, Sequence[Period]]:
+        """By symbol."""
+        return {symbol: list(periods) for symbol, periods in self._covers.items()}
+
+    def forget(self, horizon: int) -> None:
+        """What ended by then touches no open window."""
+        self._all = [span for span in self._all if span.end > horizon]
+        for symbol, spans in list(self._own.items()):
+            self._own[symbol] = [span for span in spans if span.end > horizon]
+        for symbol, periods in list(self._covers.items()):
+            self._covers[symbol] = [period for period in periods if period[1] > horizon]
+        self._own = {symbol: spans for symbol, spans in self._own.items() if spans}
+        self._covers = {symbol: periods for symbol, periods in self._covers.items() if periods}
+
+    def _keep(self, span: Span) -> None:
+        if span.symbol == ALL:
+            self._all.append(span)
+        else:
+            self._own.setdefault(span.symbol, []).append(span)
+
+
+def hole_span(symbol: str, hole: Hole) -> Span:
+    """The time that a hole leaves unobserved."""
+    return Span(symbol, hole.start, hole.end, SEQUENCE_GAP)
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """The same time in fewer spans: neighbors of one reason become one."""
+    found: list[Span] = []
+    last: dict[tuple[str, str], int] = {}
+    for span in spans:
+        place = last.get((span.symbol, span.reason))
+        if place is not None and found[place].end == span.start:
+            found[place] = found[place]._replace(end=span.end)
+        else:
+            last[span.symbol, span.reason] = len(found)
+            found.append(span)
+    return found

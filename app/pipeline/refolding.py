@@ -1,0 +1,44 @@
+"""Reads closed windows out of the tick log again. Knows positions; the fold is the market's."""
+
+from collections.abc import Iterable
+
+from app.market.candles import Bar
+from app.market.feed import FeedFold, Place
+from app.market.refold import Refold
+from app.market.subscriptions import Subscriptions
+from app.market.ticks import AHEAD_MS
+from app.ticklog import FeedLog
+
+
+def refold(
+    log: FeedLog,
+    places: Iterable[Place],
+    end: int,
+    fold: FeedFold,
+    subscriptions: Subscriptions,
+) -> dict[Place, Bar]:
+    """What closed windows hold by all that is in the log up to position `end`. Windows of which the
+    log may not have all, because it is younger or damaged, are left out."""
+    reach = _reach(log, fold.shortest)
+    found = [place for place in places if reach is not None and place[1] >= reach]
+    if not found:
+        return {}
+    observation = type(fold.observation)(fold.observation.pace, fold.shortest)
+    refolding = Refold(found, observation, fold.source, subscriptions)
+    begin = log.find(min(window for _, window in found) - AHEAD_MS)
+    for entry in log.read(begin):
+        if entry.position >= end:
+            break
+        if entry.batch is None:
+            return {}
+        refolding.take(entry.batch)
+    return refolding.bars()
+
+
+def _reach(log: FeedLog, shortest: int) -> int | None:
+    """The first window (open time, ms) that the log has all of. What it never lost a segment of,
+    it has from the first window on that had not ended when it began."""
+    first = log.first()
+    if first is None:
+        return None
+    return first.asked - shortest + 1 if log.begin == 0 else first.answered + AHEAD_MS

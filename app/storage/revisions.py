@@ -1,0 +1,123 @@
+"""Candles that are replaced: by compare-and-set, and the row that was there is kept. Works within
+the transaction of a commit."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, literal, select, update
+
+from app.market.candles import Bar, Candle
+from app.market.coverage import Missed, coverage, uncovered
+from app.market.revising import Change
+from app.market.subscriptions import Subscriptions
+from app.market.unseen import Share
+from app.market.windows import window_open
+from app.storage import observed, subscriptions
+from app.storage.database import Unavailable
+from app.storage.observed import Feed
+from app.storage.tables import candle_revisions, candles
+
+BAR = [candles.c[name] for name in Bar._fields]
+
+
+class KnownRows:
+    """What is stored of one feed, as a transaction sees it. ids: of the series, by symbol;
+    shortest: of the stored intervals, ms."""
+
+    def __init__(
+        self, connection: Connection, feed: Feed, ids: dict[str, int], shortest: int
+    ) -> None:
+        self._connection, self._feed = connection, feed
+        self._ids, self._shortest = ids, shortest
+        self._kept = observed.intervals(connection, feed)
+        rows = subscriptions.found(connection, *feed)
+        self._periods = Subscriptions(
+            (row.symbol, row.since, row.until) for row in rows if not row.pending
+        )
+
+    def candles(self, symbol: str, interval: int, start: int, end: int) -> list[Candle]:
+        """See `revising.Known`."""
+        query = (
+            select(candles.c.open_time, candles.c.coverage, candles.c.reasons, *BAR)
+            .where(candles.c.series_id == self._ids.get(symbol, 0))
+            .where(candles.c.interval_ms == interval)
+            .where(candles.c.open_time >= start, candles.c.open_time < end)
+            .order_by(candles.c.open_time)
+        )
+        return [
+            Candle(symbol, time, interval, Bar(*bar), share, tuple(filter(None, why.split(","))))
+            for time, share, why, *bar in self._connection.execute(query)
+        ]
+
+    def coverage(self, symbol: str, start: int, end: int) -> Share:
+        """See `revising.Known`."""
+        spans = Missed(observed.spans(self._connection, self._feed, start, end))
+        covers = observed.covers(self._connection, self._feed, start, end)
+        mine = [(one.start, one.end) for one in covers if one.symbol == symbol]
+        left = uncovered(spans.within(symbol, start, end), mine)
+        return coverage(start, end, left, self._periods.periods(symbol))
+
+    def intervals(self, window: int) -> Sequence[int]:
+        """See `revising.Known`. Where shorter ones were kept than now, what they hold could not
+        follow."""
+        found = [
+            one.interval
+            for one in self._kept
+            if one.since <= window_open(window, one.interval)
+            and window_open(window, one.interval) + one.interval <= one.until
+        ]
+        touching = [one.interval for one in self._kept if one.since <= window < one.until]
+        if min(touching, default=0) != self._shortest:
+            return ()
+        return sorted(length for length in set(found) if length % self._shortest == 0)
+
+
+def write_changes(
+    connection: Connection,
+    changes: Iterable[Change],
+    ids: dict[str, int],
+    stored_at: int,
+    sequence: int,
+) -> int:
+    """Write what replaces stored rows; returns how many. stored_at: ms; sequence: of the last row
+    written before. Unavailable, so that all is tried again, if a row is not what it was."""
+    count = 0
+    for count, change in enumerate(changes, 1):
+        here = _at(ids[change.after.symbol], change.after)
+        revision = connection.scalar(select(candles.c.revision).where(here))
+        values = {
+            "cause": change.cause,
+            "stored_at": stored_at,
+            "sequence": sequence + count,
+        }
+        _keep(connection, and_(here, candles.c.revision == revision), stored_at)
+        mine = update(candles).where(here, candles.c.revision == revision)
+        written = connection.execute(
+            mine.values(**row_values(change.after), revision=candles.c.revision + 1, **values)
+        )
+        if written.rowcount != 1:
+            raise Unavailable("a candle was changed by somebody else at the same moment")
+    return count
+
+
+def row_values(candle: Candle) -> dict[str, Any]:
+    """The columns that hold what a candle says."""
+    return {
+        **candle.bar._asdict(),
+        "coverage": candle.coverage,
+        "reasons": ",".join(candle.reasons),
+    }
+
+
+def _keep(connection: Connection, here: ColumnElement[bool], replaced_at: int) -> None:
+    names = [column.name for column in candle_revisions.c if column.name != "replaced_at"]
+    old = select(*(candles.c[name] for name in names), literal(replaced_at)).where(here)
+    connection.execute(insert(candle_revisions).from_select([*names, "replaced_at"], old))
+
+
+def _at(series_id: int, candle: Candle) -> ColumnElement[bool]:
+    return and_(
+        candles.c.series_id == series_id,
+        candles.c.interval_ms == candle.interval,
+        candles.c.open_time == candle.open_time,
+    )
