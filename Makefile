@@ -7,7 +7,8 @@ DEMO_PORT ?= 5080
 # Whatever .env says, the demo touches neither the user's database nor another exchange.
 DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=ticker \
 	EXCHANGE=poloniex POLONIEX_API=current \
-	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT)
+	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT) \
+	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test lint bench lock
