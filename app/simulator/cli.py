@@ -61,9 +61,9 @@ Keys:
   share      0 to 1: which part of the requests it strikes [1]; on the websocket
              which part of the trades, and always the same ones
 
-On the websocket there is no path and no count. A fault strikes trades that happen between its
-beginning and its end, wherever they are by then; what `hole` leaves out everywhere comes back only
-when all faults are called off.
+On the websocket there is no path and no count. A fault strikes the trades that happen between its
+beginning and its end, silence those that are due then. What a hole left out everywhere stays away
+when the hole has ended, until all faults are called off.
 """
 
 

@@ -53,7 +53,7 @@ KINDS = {
 
 STREAM_KINDS = {
     "disconnect": Kind(
-        "websockets are cut; new ones refused for `seconds`, or until it ends",
+        "all are cut, and new ones refused for `seconds` or until it ends",
         (None,),
         ("reset", "close"),
     ),
@@ -61,15 +61,13 @@ STREAM_KINDS = {
     "reorder": Kind("trades overtake one another within `seconds`", (1.0,), shared=True),
     "late": Kind("trades come `seconds` after they happened", (5.0,), shared=True),
     "hole": Kind(
-        "trades are left out; `everywhere` of REST /trades too, but not of candles",
+        "trades are left out; everywhere: of /trades too, not of candles",
         forms=("stream", "everywhere"),
         shared=True,
     ),
-    "silence": Kind(
-        "nothing comes, not even pongs; with `trades` only no trades", forms=("all", "trades")
-    ),
+    "silence": Kind("nothing comes, not even a pong; trades: pongs do", forms=("all", "trades")),
 }
-"""What strikes websockets, and answers over HTTP not at all but for one form of `hole`."""
+"""What strikes websockets; one form of `hole` also strikes answers."""
 
 LONGEST_HELD = 600
 """Seconds. Trades that are held back are held in memory: 60 a second with 3,000 markets."""

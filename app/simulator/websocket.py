@@ -39,8 +39,8 @@ SEND_BUFFER = 256 * 1024
 
 
 class Patience(NamedTuple):
-    """Seconds: after how long a client is cut off from which nothing comes, one is that takes
-    nothing, and one is that does not answer a closing frame."""
+    """Seconds, by the host's clock: after how long a client is cut off from which nothing comes,
+    one that takes nothing, and one that does not answer a closing frame."""
 
     silent: float = 30.0
     stuck: float = 5.0

@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
+from decimal import Decimal
 from itertools import pairwise
+from random import Random
 
 import pytest
 import websocket
@@ -17,6 +19,7 @@ from tests.simulator.conftest import NOW, Clock
 from tests.support import eventually
 
 RECORDED = [FOLDER / "poloniex" / f"ws_trades_2022-08-21{part}.raw" for part in ("", "b")]
+SYMBOL = "BTC_USDT"
 KEPT = ("id", "price", "quantity", "amount", "createTime")
 
 
@@ -73,8 +76,6 @@ def test_recorded_trades_come_as_they_were_recorded(path, make, connect):
 
 
 def trade_of(row):
-    from decimal import Decimal
-
     numbers = (Decimal(row[key]) for key in ("price", "quantity"))
     return Trade(int(row["id"]), row["createTime"], *numbers, row["takerSide"].upper())
 
@@ -228,6 +229,19 @@ def test_a_frame_that_is_none_ends_the_connection(connect):
     client = connect()
     client.socket.sock.sendall(b"\xff\xff\xff\xff")
     assert client.end() == 1002
+
+
+def test_no_bytes_whatever_disturb_the_exchange(faulty, connect, capfd):
+    neighbor, draw = connect().subscribe(SYMBOL), Random(1)
+    for place in range(60):
+        client = connect()
+        # Some begin like a frame of text, a ping or a farewell.
+        start = (b"", b"\x81\x85", b"\x89\x85", b"\x88\x82")[place % 4]
+        client.socket.sock.sendall(start + draw.randbytes(40))
+        client.socket.shutdown()
+    faulty.clock.time += MINUTE
+    assert neighbor.ids()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket", "Connection": "Upgrade"}])
