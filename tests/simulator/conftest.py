@@ -42,6 +42,24 @@ def ask(faulty):
 
 
 @pytest.fixture
+def make():
+    """Makes servers with a clock of their own."""
+    running = []
+
+    def make(**more):
+        clock = Clock()
+        server = Server(seed=7, now=clock, **more)
+        server.clock = clock
+        server.start()
+        running.append(server)
+        return server
+
+    yield make
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
 def connect(faulty):
     clients = []
 
