@@ -199,6 +199,9 @@ class StreamCollector:
         """Ask for what is missing, a symbol at a time."""
         for symbol in self._known.with_holes():
             self._fetching.missing(symbol, now)
+        if not link.told and link.tells(link.following) < link.following:
+            # What is fetched has to reach up to where the connection begins to tell.
+            return
         offset = self._theirs.offset or 0
         found = self._fetching.step(now, offset, lambda name: bool(link.tells(frozenset((name,)))))
         for error in self._fetching.errors:
