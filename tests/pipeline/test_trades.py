@@ -296,3 +296,33 @@ def test_in_the_end_each_candle_holds_all_trades_that_ever_came(house):
             start: (ticks[0].price, ticks[-1].price, sum(tick.size for tick in ticks))
             for start, ticks in windows.items()
         }
+
+
+def test_how_much_is_read_at_once_changes_neither_candles_nor_revisions(house):
+    batches = storm(Random(5))
+    house.live(*batches)
+    one_by_one = house.everything()
+    house.clear()
+    house.log.close()
+    house.log, house.folder = None, house.folder.with_name("second")
+    house.restart()
+    for batch in batches:
+        house.log.append(batch)
+    while house.builder.step(house.now):
+        pass
+    assert house.everything() == one_by_one
+
+
+def test_asking_for_trades_does_not_make_those_appear_that_the_exchange_does_not_have(house):
+    house.seconds(0, 110, trade(1, 70_000, 5), trade(3, 100_000, 6))
+    cover = Cover("BTC_USDT", START + 60_500, START + 110_000)
+    house.live(drain(110_000, 110_250, covers=[cover])).seconds(111, 123)
+    assert house.rows() == [(60, 1, 6, 2, Decimal("0.5"), None)]
+
+
+def test_trades_without_ids_keep_the_order_of_the_log_when_they_are_folded_anew(house):
+    same = [trade(None, 61_000, price) for price in (3, 1, 2)]
+    house.seconds(0, 62, *same)
+    house.live(drain(62_000, 62_250, trade(None, 61_000, 7))).seconds(63, 130)
+    house.live(drain(130_000, 130_250, trade(None, 60_500, 4)))
+    assert house.rows() == [(60, 2, 7, 5, ONE, "late_tick")]
