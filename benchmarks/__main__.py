@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import closing, exporting, memory, polling, reading
-from benchmarks.measure import Row
+from benchmarks.measure import Row, show
 
 
 def main() -> None:
@@ -22,9 +22,7 @@ def main() -> None:
         ):
             print(f"... {step}", file=sys.stderr, flush=True)
             rows += run()
-    width = max(len(row.what) for row in rows)
-    for row in rows:
-        print(f"{row.what:<{width}}  {row.figure:>10}  {row.spread:<24}  {row.aim}")
+    show(rows)
 
 
 main()
