@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import closing, exporting, memory, polling, reading
+from benchmarks import closing, exporting, memory, polling, reading, streaming
 from benchmarks.measure import Row, show
 
 
@@ -16,6 +16,7 @@ def main() -> None:
         for step, run in (
             ("one poll", polling.run),
             ("closing a window", lambda: closing.run(Path(folder))),
+            ("streamed trades", lambda: streaming.run(Path(folder))),
             ("reading", lambda: reading.run(Path(folder))),
             ("exporting", lambda: exporting.run(Path(folder))),
             (f"memory over {minutes:g} minutes", lambda: memory.run(Path(folder), minutes)),

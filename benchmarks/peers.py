@@ -12,57 +12,59 @@ import statistics
 import subprocess
 import sys
 import time
-from decimal import Decimal
 
 from app.market.candles import Bar, Fold, merge
+from app.market.sifting import by_symbol, sequences
+from app.market.ticks import BUY, SELL, Tick
 from benchmarks.measure import Row, show
-from benchmarks.trades import COUNT, INTERVALS, MINUTE, Candle, Trade, by_minute, ending, trades
+from benchmarks.trades import COUNT, INTERVALS, MINUTE, Candle, by_minute, ending, trades
 
 ROUNDS = 25
 AIMS = {"cryptofeed": 8, "nautilus_trader": 4}
 """How many times as much a trade should cost there."""
 
-Built = tuple[str, int, int, Bar, Decimal]
-"""Symbol, minutes, opened, bar, volume."""
+Built = tuple[str, int, int, Bar]
+"""Symbol, minutes, opened, bar."""
+
+Minutes = list[tuple[int, list[Tick]]]
 
 
-def candlekeep(minutes: list[tuple[int, list[Trade]]]) -> list[Built]:
-    """Trades fold into the shortest interval, whose bars merge into the longer ones."""
+def candlekeep(minutes: Minutes) -> list[Built]:
+    """As `flask fold` does: the trades of a window fold at once into the shortest interval, whose
+    bars merge into the longer ones. Quote volume, taker's volume and ids come along."""
     built: list[Built] = []
-    parts: dict[tuple[str, int], tuple[Bar | None, Decimal]] = {}
-    sequence = 0
+    parts: dict[tuple[str, int], Bar | None] = {}
     for opened, found in minutes:
-        folds: dict[str, Fold] = {}
-        volumes: dict[str, Decimal] = {}
-        for symbol, moment, price, amount in found:
-            sequence += 1
-            fold = folds.get(symbol)
-            if fold is None:
-                folds[symbol], volumes[symbol] = Fold(moment, sequence, price), amount
-            else:
-                fold.add(moment, sequence, price)
-                volumes[symbol] += amount
         closing = ending(opened + MINUTE)
-        for symbol, fold in folds.items():
+        for symbol, ticks in by_symbol(found).items():
+            fold = Fold()
+            fold.extend(ticks, sequences(ticks, 0))
             for interval in INTERVALS:
-                before, volume = parts.pop((symbol, interval), (None, Decimal(0)))
-                bar, volume = merge(before, fold.bar()), volume + volumes[symbol]
+                bar = merge(parts.pop((symbol, interval), None), fold.bar())
+                assert bar is not None
                 if interval in closing:
-                    first = opened + MINUTE - interval * MINUTE
-                    built.append((symbol, interval, first, bar, volume))
+                    built.append((symbol, interval, opened + MINUTE - interval * MINUTE, bar))
                 else:
-                    parts[symbol, interval] = bar, volume
+                    parts[symbol, interval] = bar
     return built
 
 
-def _ours(minutes: list[tuple[int, list[Trade]]]) -> tuple[float, list[Candle]]:
+def _prepared() -> Minutes:
+    made = [
+        Tick(symbol, moment, price, False, amount, number, BUY if number % 2 else SELL)
+        for number, (symbol, moment, price, amount) in enumerate(trades())
+    ]
+    return by_minute(made)
+
+
+def _ours(minutes: Minutes) -> tuple[float, list[Candle]]:
     gc.collect()
     begin = time.perf_counter()
     built = candlekeep(minutes)
     seconds = time.perf_counter() - begin
     return seconds, sorted(
-        Candle(symbol, interval, opened, *map(str, (*bar[:4], volume)))
-        for symbol, interval, opened, bar, volume in built
+        Candle(symbol, interval, opened, *map(str, (*bar[:4], bar.volume)))
+        for symbol, interval, opened, bar in built
     )
 
 
@@ -78,7 +80,7 @@ def _theirs(peers: subprocess.Popen[str], name: str) -> tuple[float, list[Candle
 
 def _turns(python: str) -> dict[str, list[float]]:
     """Microseconds per trade of each round. python: the interpreter that has the peers."""
-    minutes = by_minute(trades())
+    minutes = _prepared()
     gc.freeze()
     found: dict[str, list[float]] = {name: [] for name in ("candlekeep", *AIMS)}
     with subprocess.Popen(

@@ -3,7 +3,7 @@
 import random
 from decimal import Decimal
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COUNT = 100_000
 START = 1_700_000_400_000
@@ -52,7 +52,7 @@ def trades() -> list[Trade]:
     return made
 
 
-def by_minute(made: list[Trade]) -> list[tuple[int, list[Trade]]]:
+def by_minute(made: list[Any]) -> list[tuple[int, list[Any]]]:
     """(first ms of the minute, its trades). Nobody has to look for boundaries trade by trade."""
     groups = groupby(made, lambda trade: trade.time - trade.time % MINUTE)
     return [(opened, list(group)) for opened, group in groups]

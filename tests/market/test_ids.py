@@ -20,7 +20,13 @@ def left(ids):
 
 def test_neighbors_are_no_hole_and_repetitions_are_nothing():
     ids = Ids(MINUTE)
-    assert taken(ids, (5, 10), (6, 20), (7, 20), (6, 20), (5, 10)) == [True, True, True, False, False]
+    assert taken(ids, (5, 10), (6, 20), (7, 20), (6, 20), (5, 10)) == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert ids.opened == []
 
 
@@ -82,9 +88,7 @@ def test_in_any_order_each_id_is_new_once_and_what_never_came_is_what_is_missing
     for number in came + came:
         ids.take(number, number * 1_000)
     assert not any(ids.take(number, number * 1_000) for number in came)
-    missing = {
-        number for after, before in left(ids) for number in range(after + 1, before)
-    }
+    missing = {number for after, before in left(ids) for number in range(after + 1, before)}
     assert missing == never
 
 
