@@ -109,7 +109,7 @@ class TradesAdapter(Protocol):
         """Ask to be told no more of them."""
 
     def receive(self, seconds: float) -> Heard:
-        """What comes within so many seconds."""
+        """What comes within so many seconds. What came before an error is returned first."""
 
     def ping(self) -> None:
         """Ask the other side for a sign of life."""

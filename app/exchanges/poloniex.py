@@ -40,7 +40,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.exchanges.base import Answer, Heard, Market, Quote, Trade
+from app.exchanges.base import Answer, ExchangeError, Heard, Market, Quote, Trade
 from app.exchanges.decode import (
     MALFORMED,
     ChangedRows,
@@ -167,9 +167,11 @@ class PoloniexTrades:
 
     def __init__(self, stream: WebSocket, http: Http) -> None:
         self._stream, self._http, self._rest = stream, http, Poloniex(http)
+        self._error: ExchangeError | None = None
 
     def connect(self) -> None:
         """Open a connection, instead of the one before."""
+        self._error = None
         self._stream.open()
 
     def hang_up(self) -> None:
@@ -189,10 +191,19 @@ class PoloniexTrades:
         self._tell("ping")
 
     def receive(self, seconds: float) -> Heard:
-        """What comes within so many seconds."""
+        """What comes within so many seconds. What came before an error is returned first."""
         heard, end = Heard(), time.monotonic() + seconds
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         while (left := end - time.monotonic()) > 0:
-            message = self._stream.receive(left)
+            try:
+                message = self._stream.receive(left)
+            except ExchangeError as error:
+                if not heard.messages:
+                    raise
+                self._error = error
+                break
             if message is None:
                 break
             heard.messages += 1
