@@ -1,7 +1,6 @@
 """The collector of one feed: asks the exchange on a fixed cadence and writes what came, or why
 nothing came, to the tick log. Decides nothing about candles."""
 
-import logging
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from app.live.hub import FeedState
 from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch, Tick
 from app.pipeline.changes import Changes
 from app.pipeline.clock import ExchangeClock
+from app.pipeline.trouble import Trouble
 from app.ticklog import FeedLog
 
 IDLE_MS = 1_000
@@ -19,9 +19,6 @@ REFUSED_MS = 120_000
 """An exchange that refuses us is left alone for so long at least."""
 PATIENT_ERRORS = 3
 """The third error in a row begins the back-off."""
-SAY_AGAIN_MS = 60_000
-
-log = logging.getLogger(__name__)
 
 
 class Collector:
@@ -43,8 +40,8 @@ class Collector:
         self._poll_ms, self._jitter = poll_ms, jitter
         self._changes = Changes()
         self._theirs = ExchangeClock(adapter, clock, state)
-        self._due = self._logged = self._said = 0
-        self._errors = 0
+        self._due = self._logged = 0
+        self._trouble = Trouble(adapter.name, state)
         self._start = self._first = True
 
     def step(self, now: int) -> int:
@@ -81,9 +78,7 @@ class Collector:
             OK, asked, answered, offset=offset, ticks=ticks, rejected=rejected, blind=blind
         )
         self._first = False
-        if self._errors:
-            log.info("%s answers again after %d errors", self._adapter.name, self._errors)
-        self._errors = 0
+        self._trouble.over()
         self._due = self._next_on_cadence(answered)
         state = self._state
         state.state, state.retry_at = "polling", None
@@ -94,14 +89,12 @@ class Collector:
         answered = self._clock()
         outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
         self._append(outcome, asked, answered, offset=self._theirs.offset, error=error.reason)
-        self._errors += 1
+        self._trouble.errors += 1
         self._due = self._next_after_error(answered, error)
         state = self._state
-        state.state = "backing_off" if self._errors >= PATIENT_ERRORS else "polling"
-        state.last_error, state.last_error_time = f"{error.reason}: {error}", self._logged
+        state.state = "backing_off" if self._trouble.errors >= PATIENT_ERRORS else "polling"
         state.retry_at = self._due + (self._theirs.offset or 0)
-        state.errors[error.reason] += 1
-        self._say(answered, error)
+        self._trouble.note(answered, self._theirs.offset, error)
 
     def _append(
         self,
@@ -144,20 +137,8 @@ class Collector:
             wait = max(wait, REFUSED_MS)
         if wait:
             return now + int(wait)
-        if self._errors < PATIENT_ERRORS:
+        if self._trouble.errors < PATIENT_ERRORS:
             return self._next_on_cadence(now)
-        doubled = self._poll_ms * 2.0 ** min(self._errors - PATIENT_ERRORS + 1, 16)
+        doubled = self._poll_ms * 2.0 ** min(self._trouble.errors - PATIENT_ERRORS + 1, 16)
         wait = max(self._poll_ms, min(doubled, BACKOFF_MS) * (0.75 + 0.25 * self._jitter()))
         return now + int(wait)
-
-    def _say(self, now: int, error: ExchangeError) -> None:
-        """The first error of a row at once, then one a minute."""
-        if self._errors == 1 or now - self._said >= SAY_AGAIN_MS:
-            self._said = now
-            log.warning(
-                "%s: no answer (%s: %s), %d in a row; it will be asked again",
-                self._adapter.name,
-                error.reason,
-                error,
-                self._errors,
-            )

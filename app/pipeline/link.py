@@ -1,11 +1,15 @@
-"""What a streamed feed is to follow, and what its connection follows. Does nothing."""
+"""What a streamed feed is to follow, what its connection follows, and what it has brought."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from app.exchanges.base import Trade
 from app.market.coverage import ALL
 from app.market.ticks import Cover, Spoiled, Tick
+from app.pipeline.fetching import Known
+from app.pipeline.trades import judged
 
 
 class Wanted(NamedTuple):
@@ -44,3 +48,16 @@ class Held:
     spoiled: list[Spoiled] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
+
+    def take(self, trades: Iterable[Trade], now: int, known: Known, again: bool = False) -> None:
+        """Judge trades at `now` (exchange time, ms). again: they were fetched, and may have come
+        before."""
+        for trade in trades:
+            tick, reason, spoiled = judged(trade, now)
+            if spoiled is not None:
+                known.note(spoiled.symbol, spoiled.id, spoiled.time)
+                self.spoiled.append(spoiled)
+            if tick is None:
+                self.rejected[reason] += 1
+            elif known.news(tick) or not again:
+                self.ticks.append(tick)

@@ -1,7 +1,6 @@
 """The collector of a streamed feed: keeps one connection, and writes every trade that it brings, or
 why none come, to the tick log. Decides nothing about candles."""
 
-import logging
 import random
 from collections.abc import Callable
 
@@ -9,7 +8,6 @@ from app.exchanges.base import (
     ExchangeError,
     Heard,
     Refused,
-    Trade,
     TradesAdapter,
     Unavailable,
     Unreachable,
@@ -20,7 +18,7 @@ from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch
 from app.pipeline.clock import ExchangeClock
 from app.pipeline.fetching import Fetching, Known
 from app.pipeline.link import Held, Link, Wanted
-from app.pipeline.trades import judged
+from app.pipeline.trouble import Trouble
 from app.ticklog import FeedLog
 
 DRAIN_SECONDS = 0.25
@@ -50,11 +48,8 @@ REFUSED_MS = 120_000
 POLL_MS = 1_000
 """Stands for the cadence, which decides how long a window waits: that of the pings."""
 
-SAY_AGAIN_MS = 60_000
 SINGLY = 200
 """So many symbols of a refused subscription are asked for one by one."""
-
-log = logging.getLogger(__name__)
 
 
 class StreamCollector:
@@ -82,7 +77,8 @@ class StreamCollector:
         self._link: Link | None = None
         self._held = Held()
         self._observed = 0
-        self._errors = self._due = self._logged = self._said = 0
+        self._trouble = Trouble(adapter.name, state)
+        self._due = self._logged = 0
         self._start = True
 
     def step(self, now: int) -> int:
@@ -153,7 +149,8 @@ class StreamCollector:
             self._adapter.ping()
         heard = self._adapter.receive(DRAIN_SECONDS if link.sure else JOINING_SECONDS)
         now = link.drained = self._clock()
-        self._take(heard)
+        self._held.rejected.update(heard.rejected)
+        self._held.take(heard.trades, now + (self._theirs.offset or 0), self._known)
         if heard.messages:
             link.heard = now
         if heard.joined:
@@ -167,29 +164,11 @@ class StreamCollector:
             self._tell(link, wanted)
         self._keep_alive(link, self._clock())
 
-    def _take(self, heard: Heard) -> None:
-        now = self._clock() + (self._theirs.offset or 0)
-        held = self._held
-        held.rejected.update(heard.rejected)
-        for trade in heard.trades:
-            self._judge(trade, now)
-
-    def _judge(self, trade: Trade, now: int, again: bool = False) -> None:
-        """again: whether it was fetched, and may have come before."""
-        held = self._held
-        tick, reason, spoiled = judged(trade, now)
-        if spoiled is not None:
-            self._known.note(spoiled.symbol, spoiled.id, spoiled.time)
-            held.spoiled.append(spoiled)
-        if tick is None:
-            held.rejected[reason] += 1
-        elif self._known.news(tick) or not again:
-            held.ticks.append(tick)
-
     def _hear_refusal(self, link: Link, heard: Heard) -> None:
         """One symbol that is not listed any more must not keep the others from being followed."""
         for text in heard.refused:
-            self._note_error(self._clock(), Unavailable("refused", text))
+            refused = Unavailable("refused", text)
+            self._trouble.note(self._clock(), self._theirs.offset, refused)
         missing = link.following - link.joined
         if heard.refused and len(missing) > 1:
             for symbol in sorted(missing)[:SINGLY]:
@@ -205,11 +184,10 @@ class StreamCollector:
         offset = self._theirs.offset or 0
         found = self._fetching.step(now, offset, lambda name: bool(link.tells(frozenset((name,)))))
         for error in self._fetching.errors:
-            self._note_error(now, error)
+            self._trouble.note(now, self._theirs.offset, error)
         self._fetching.errors.clear()
         if found is not None:
-            for trade in found.trades:
-                self._judge(trade, now + offset, again=True)
+            self._held.take(found.trades, now + offset, self._known, again=True)
             if found.cover is not None:
                 self._held.covers.append(found.cover)
 
@@ -237,7 +215,7 @@ class StreamCollector:
         self._observed = self._known_until = until
         link.told = True
         if self._clock() - link.opened >= SETTLED_MS:
-            self._errors = 0
+            self._trouble.over()
         state = self._state
         state.state, state.retry_at = "streaming", None
         state.last_good_poll, state.symbols = until, len(link.joined)
@@ -259,12 +237,12 @@ class StreamCollector:
         self._append(outcome, moment, moment, offset, error=error.reason)
         self._adapter.hang_up()
         self._link = None
-        self._errors += 1
+        self._trouble.errors += 1
         self._due = now + self._wait(error)
         state = self._state
         state.state = "backing_off"
         state.retry_at = self._due + (offset or 0)
-        self._note_error(now, error)
+        self._trouble.note(now, self._theirs.offset, error)
 
     def _wait(self, error: ExchangeError) -> int:
         """How long (ms) the exchange is left alone."""
@@ -274,7 +252,7 @@ class StreamCollector:
         if wait:
             return int(wait)
         least, most = BACKOFF_MS
-        doubled = min(least * 2.0 ** min(self._errors - 1, 16), most)
+        doubled = min(least * 2.0 ** min(self._trouble.errors - 1, 16), most)
         return int(doubled * (0.75 + 0.25 * self._jitter()))
 
     def _append(
@@ -316,13 +294,3 @@ class StreamCollector:
         # A batch without the exchange's clock decides nothing, so it does not count as the first.
         self._start = self._start and offset is None
         self._logged = self._clock()
-
-    def _note_error(self, now: int, error: ExchangeError) -> None:
-        """Count it, and say it: the first of a row at once, then one a minute."""
-        state = self._state
-        state.last_error = f"{error.reason}: {error}"
-        state.last_error_time = now + (self._theirs.offset or 0)
-        state.errors[error.reason] += 1
-        if self._errors <= 1 or now - self._said >= SAY_AGAIN_MS:
-            self._said = now
-            log.warning("%s: %s: %s", self._adapter.name, error.reason, error)
