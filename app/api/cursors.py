@@ -10,7 +10,7 @@ from app.api.problems import Problem
 from app.market.windows import LATEST
 from app.storage.rows import Key
 
-VERSION = 2
+VERSION = 3
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):

@@ -29,7 +29,9 @@ def why_empty(question: Question, closed_through: int | None) -> str:
         or _away(feed)
         or _not_yet(feed, rows, question, closed_through or 0)
         or _filtered(question)
+        or _not_stored_then(question)
         or "There are no candles in this range: nothing was traded in it, or it was not observed."
+        " GET /gaps tells which of its windows."
     )
 
 
@@ -78,6 +80,15 @@ def _not_yet(
     closes = window_open(now, interval) + interval
     name = interval_text(interval)
     return f"Nothing has closed yet: the first {name} candle closes at {iso(closes)}."
+
+
+def _not_stored_then(question: Question) -> str | None:
+    if question.as_of is None:
+        return None
+    return (
+        f"No candle of this range was stored by {iso(question.as_of)}; leave as_of out to see"
+        " what there is now."
+    )
 
 
 def _filtered(question: Question) -> str | None:

@@ -12,6 +12,7 @@ from app.api.problems import Problem
 from app.api.rendering import CSV, FORMATS, JSON, NDJSON
 from app.api.times import parse_time
 from app.market.feed import Forming
+from app.market.windows import interval_text
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
 from app.storage.rows import NAMED
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from config import Config
 
 SELECTING = ("exchange", "symbol", "interval", "source", "min_coverage")
-RANGE = ("start", "end", "order", "fill", "include_open")
+RANGE = ("start", "end", "order", "fill", "include_open", "as_of")
 SHAPING = ("limit", "cursor", "times", "format")
 NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
@@ -41,6 +42,7 @@ class Question(msgspec.Struct, frozen=True):
     fill: str = NONE
     min_coverage: Decimal = Decimal(0)
     include_open: bool = False
+    as_of: int | None = None
 
     @property
     def down(self) -> bool:
@@ -78,12 +80,40 @@ def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
         given.one_of("fill", FILLS, NONE),
         given.coverage("min_coverage"),
         given.flag("include_open"),
+        _time(given, "as_of"),
     )
+    _check_range(question)
+    if question.as_of is not None:
+        _check_as_of(question, config)
+    return question, _shape(given, request)
+
+
+def _check_range(question: Question) -> None:
     start, end = question.start, question.end
     if start is not None and end is not None and start >= end:
         detail = f"start={start} is not before end={end}; the range is [start, end)."
         raise Problem(400, detail, parameter="start")
-    return question, _shape(given, request)
+
+
+def _check_as_of(question: Question, config: "Config") -> None:
+    """What was served is known of what was stored: neither made up nor forming, nor merged."""
+    if question.fill != NONE:
+        detail = f"fill={question.fill} does not go with as_of: only what was stored is known."
+        raise Problem(400, detail, parameter="fill", allowed=[NONE])
+    if question.include_open:
+        detail = "include_open does not go with as_of: open candles are never stored."
+        raise Problem(400, detail, parameter="include_open", allowed=["0"])
+    check_stored(question.intervals, config.intervals, "as_of")
+
+
+def check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
+    """Problem for the first interval (ms) that is not stored; what: needs it to be."""
+    for length in intervals:
+        if length not in stored:
+            name = interval_text(length)
+            detail = f"{name} candles are merged when they are read; {what} is for stored ones."
+            allowed = [interval_text(one) for one in stored]
+            raise Problem(400, detail, parameter="interval", allowed=allowed)
 
 
 def read_latest_question(request: Request, config: "Config") -> tuple[Question, Shape]:
@@ -125,6 +155,7 @@ def page_query(
         question.min_coverage,
         forming,
         closed_through,
+        question.as_of,
     )
 
 

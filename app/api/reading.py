@@ -115,6 +115,7 @@ def _meta(question: Question, shape: Shape, fragment: Fragment) -> dict[str, Any
         "source": question.source,
         "interval": ",".join(interval_text(interval) for interval in question.intervals),
         "closed_through": shown(through, shape.as_iso),
+        **({} if question.as_of is None else {"as_of": shown(question.as_of, shape.as_iso)}),
         "next_cursor": fragment.next_cursor,
         "count": fragment.count,
     }

@@ -3,10 +3,13 @@
 import csv
 import io
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 
 import msgspec
 
 from app.api.times import shown
+from app.market.candles import vwap
+from app.market.ticks import plain
 from app.market.windows import interval_text
 from app.storage.rows import StoredCandle
 
@@ -42,6 +45,9 @@ class CandleJson(msgspec.Struct, gc=False):
     origin: str
     revision: int
     closed: bool
+    vwap: str | None
+    first_tick_id: int | None
+    last_tick_id: int | None
 
 
 COLUMNS = CandleJson.__struct_fields__
@@ -105,4 +111,14 @@ def _candle(row: StoredCandle, exchange: str, source: str, as_iso: bool) -> Cand
         row.origin,
         row.revision,
         row.closed,
+        _vwap(row),
+        row.first_tick_id,
+        row.last_tick_id,
     )
+
+
+def _vwap(row: StoredCandle) -> str | None:
+    if row.volume is None or row.quote_volume is None:
+        return None
+    found = vwap(Decimal(row.volume), Decimal(row.quote_volume))
+    return None if found is None else plain(found)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from app.market.coverage import FOREVER, Span
 from app.market.feed import Forming
@@ -15,6 +15,7 @@ from app.storage.coverages import Coverages
 from app.storage.database import reading, reading_once
 from app.storage.feeds import Position
 from app.storage.filling import NONE, PREVIOUS, FilledLane, set_prices
+from app.storage.history import RowsThen
 from app.storage.lanes import Course, Lane, Stop
 from app.storage.rows import Key, Rows, Series, State, StoredCandle
 from app.storage.tables import feed_positions, series
@@ -34,7 +35,8 @@ class PageQuery:
     stored: the intervals (ms) that are stored now; symbols: None for all; after: the key that the
     page follows, in the direction of reading; fill: rows for decided windows without a candle;
     min_coverage: 0 to 1; forming: what is open, if that is wanted too; closed_through: what the
-    page before took for closed (ms), where all pages shall show one state.
+    page before took for closed (ms), where all pages shall show one state; as_of: a moment (ms),
+    for what was stored then in the very intervals that are asked for.
     """
 
     exchange: str
@@ -51,6 +53,7 @@ class PageQuery:
     min_coverage: Decimal = Decimal(0)
     forming: Forming | None = None
     closed_through: int | None = None
+    as_of: int | None = None
 
 
 class Page(NamedTuple):
@@ -78,9 +81,16 @@ class FeedPosition(NamedTuple):
 def read_page(engine: Engine, query: PageQuery) -> Page:
     """One page. It may have fewer rows than were asked for although more follow: `after` tells."""
     with reading(engine) as connection:
-        rows = Rows(connection, (query.exchange, query.source))
+        rows = _rows(connection, query)
         state = rows.state()
         return _Reading(rows, query, state).page()
+
+
+def _rows(connection: Connection, query: PageQuery) -> Rows:
+    feed = query.exchange, query.source
+    if query.as_of is None:
+        return Rows(connection, feed)
+    return RowsThen(connection, feed, query.as_of)
 
 
 def feed_state(engine: Engine, exchange: str, source: str) -> State:
@@ -160,8 +170,12 @@ class _Reading:
         through = self.state.closed_through
         start = query.start or 0
         end = LATEST if query.end is None else query.end
+        end = end if self.rows.end is None else min(end, self.rows.end)
         first, last = bounds(interval, start, end, None if forming is not None else through)
         found = stretches(interval, first, last, self._kept)
+        if query.as_of is not None:
+            # What was merged from others then had a coverage that nobody has written down.
+            found = [stretch for stretch in found if stretch.base == interval]
         self._gaps[interval] = [span for stretch in found for span in stretch.spans]
         budget = SCAN // len(query.intervals)
         lane = Lane(

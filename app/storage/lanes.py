@@ -140,7 +140,7 @@ class Lane:
         if course.interval // stretch.base > MOST_ROWS:
             self._one_large_window(stretch, place)
             return
-        if len(course.series) == 1:
+        if len(course.series) == 1 and self.rows.end is None:
             self._one_symbol(stretch, start, end, count)
             return
         time = self.rows.nth_time(course.series, stretch.base, start, end, count, course.down)
@@ -214,7 +214,7 @@ class Lane:
         return found
 
     def _one_symbol(self, stretch: Stretch, start: int, end: int, count: int) -> None:
-        """Rows of one symbol are in order, so one query does."""
+        """Rows of one symbol are in order, so one query does where none of them is withheld."""
         down, interval = self.course.down, self.course.interval
         one = self.course.series[0]
         found = self.rows.first(one, stretch.base, start, end, count + 1, down)
@@ -241,7 +241,8 @@ class Lane:
         end: int,
     ) -> None:
         """Put the candles of what was found, and of what is forming there, into the buffer."""
-        self.left -= len(found)
+        self.left -= len(found) + self.rows.withheld
+        self.rows.withheld = 0
         through = self.course.closed_through
         if through is not None:
             # What was committed meanwhile may be forming in what we were given: once is enough.

@@ -9,8 +9,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    FromClause,
     ScalarSelect,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
@@ -108,17 +110,25 @@ class State(NamedTuple):
     revised: int
 
 
-_DECIMALS = {"open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume"}
-_columns = [
-    candles.c.series_id,
-    candles.c.interval_ms,
-    *(
-        type_coerce(candles.c[name], PlainText()).label(name)
-        if name in _DECIMALS or name == "coverage"
-        else candles.c[name]
-        for name in StoredCandle._fields[2:-1]
-    ),
-]
+_VOLUMES = {"volume", "quote_volume", "taker_buy_volume"}
+_DECIMALS = {"open", "high", "low", "close", "coverage"} | _VOLUMES
+
+
+def candle_columns(table: FromClause) -> list[ColumnElement[Any]]:
+    """What makes a `StoredCandle`, after the number of its series."""
+    return [
+        table.c.series_id,
+        table.c.interval_ms,
+        *(
+            type_coerce(table.c[name], PlainText()).label(name)
+            if name in _DECIMALS
+            else table.c[name]
+            for name in StoredCandle._fields[2:-1]
+        ),
+    ]
+
+
+_columns = candle_columns(candles)
 
 
 # Every request asks for it, so the statement is put together once.
@@ -129,7 +139,14 @@ _STATE = select(*(feed_positions.c[name] for name in State._fields)).where(
 
 
 class Rows:
-    """The rows of one feed within one transaction."""
+    """The rows of one feed within one transaction.
+
+    end: none opened then or later (ms), as far as that is known beforehand; withheld: how many
+    rows were read and not given, which only those of another time do.
+    """
+
+    end: int | None = None
+    withheld = 0
 
     def __init__(self, connection: Connection, feed: Feed) -> None:
         self.connection, self.feed = connection, feed
@@ -222,6 +239,7 @@ class Rows:
         return self._read(query, some)
 
     def _read(self, query: Select[Any], some: Sequence[Series]) -> list[StoredCandle]:
+        """Run a query of `_columns`."""
         names = {one.id: one.symbol for one in some}
         found = self.connection.execute(query).all()
         return [StoredCandle(names[number], *row) for number, *row in found]
@@ -250,10 +268,10 @@ def _each(
     return query.order_by(order).limit(1).correlate(series).scalar_subquery()
 
 
-def hinted(query: Select[Any], by_time: bool) -> Select[Any]:
+def hinted(query: Select[Any], by_time: bool, table: Table = candles) -> Select[Any]:
     """With the index to use: databases may guess otherwise, and would then read all there is."""
-    mysql = "ix_candles_time" if by_time else "PRIMARY"
-    sqlite = "ix_candles_time" if by_time else "sqlite_autoindex_candles_1"
-    return query.with_hint(candles, f"FORCE INDEX ({mysql})", "mysql").with_hint(
-        candles, f"INDEXED BY {sqlite}", "sqlite"
+    mysql = f"ix_{table.name}_time" if by_time else "PRIMARY"
+    sqlite = f"ix_{table.name}_time" if by_time else f"sqlite_autoindex_{table.name}_1"
+    return query.with_hint(table, f"FORCE INDEX ({mysql})", "mysql").with_hint(
+        table, f"INDEXED BY {sqlite}", "sqlite"
     )

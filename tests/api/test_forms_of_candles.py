@@ -76,6 +76,9 @@ def test_csv_holds_all_rows_of_the_range_in_fixed_columns(client, filled, how):
         "origin": "live",
         "revision": "1",
         "closed": "true",
+        "vwap": "",
+        "first_tick_id": "",
+        "last_tick_id": "",
     }
 
 
