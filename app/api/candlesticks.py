@@ -28,3 +28,11 @@ class Latest(Resource):
     def get(self) -> Response:
         """The newest closed candle of each series."""
         return reading.latest()
+
+
+class Revisions(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """What changed of closed candles, when and why."""
+        return reading.changes()

@@ -35,6 +35,15 @@ def why_empty(question: Question, closed_through: int | None) -> str:
     )
 
 
+def why_no_changes(question: Question, closed_through: int | None) -> str:
+    """Why nothing has changed. closed_through: of the feed, ms."""
+    return (
+        _strange(question.exchange, question.symbols)
+        or (None if closed_through else "Nothing has closed yet, so nothing can have changed.")
+        or "No candle in this range has changed since it closed."
+    )
+
+
 def _strange(exchange: str, symbols: tuple[str, ...] | None) -> str | None:
     listed = services().listings.markets(exchange) if symbols else None
     strange = [symbol for symbol in symbols or () if listed is not None and symbol not in listed]

@@ -15,7 +15,7 @@ from app.market.feed import Forming
 from app.market.windows import interval_text
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
-from app.storage.rows import NAMED
+from app.storage.ranges import NAMED
 
 if TYPE_CHECKING:
     from config import Config
@@ -25,12 +25,14 @@ RANGE = ("start", "end", "order", "fill", "include_open", "as_of")
 SHAPING = ("limit", "cursor", "times", "format")
 NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
+CHANGES_NAMES = SELECTING[:4] + RANGE[:3] + SHAPING
 
 DEFAULT_LIMIT = 100
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What selects the rows and their order. Without `start` the newest rows are meant."""
+    """What selects the rows and their order. Without `start` the newest rows are meant. of: what
+    kind of rows they are, so that no cursor leads from one to another."""
 
     exchange: str
     source: str
@@ -43,6 +45,7 @@ class Question(msgspec.Struct, frozen=True):
     min_coverage: Decimal = Decimal(0)
     include_open: bool = False
     as_of: int | None = None
+    of: str = "candles"
 
     @property
     def down(self) -> bool:
@@ -74,9 +77,7 @@ def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
     given = Parameters(request.args, NAMES)
     question = Question(
         *_selected(given, config),
-        _time(given, "start"),
-        _time(given, "end"),
-        given.one_of("order", ("asc", "desc"), "asc"),
+        *_range(given),
         given.one_of("fill", FILLS, NONE),
         given.coverage("min_coverage"),
         given.flag("include_open"),
@@ -131,6 +132,20 @@ def read_latest_question(request: Request, config: "Config") -> tuple[Question, 
     return question, shape
 
 
+def read_changes_question(request: Request, config: "Config") -> tuple[Question, Shape]:
+    """The parameters of GET /candlesticks/revisions: of all stored intervals by default, as a
+    correction seldom comes alone."""
+    given = Parameters(request.args, CHANGES_NAMES)
+    exchange, source, symbols, intervals = _selected(given, config)
+    if given.get("interval") is None:
+        intervals = config.intervals
+    range_ = _range(given)
+    question = Question(exchange, source, symbols, intervals, *range_, of="revisions")
+    _check_range(question)
+    check_stored(intervals, config.intervals, "what changed")
+    return question, _shape(given, request)
+
+
 def page_query(
     question: Question, shape: Shape, stored: tuple[int, ...], forming: Forming | None = None
 ) -> PageQuery:
@@ -157,6 +172,11 @@ def page_query(
         closed_through,
         question.as_of,
     )
+
+
+def _range(given: Parameters) -> tuple[int | None, int | None, str]:
+    order = given.one_of("order", ("asc", "desc"), "asc")
+    return _time(given, "start"), _time(given, "end"), order
 
 
 def _selected(

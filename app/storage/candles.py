@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 
@@ -56,11 +56,14 @@ class PageQuery:
     as_of: int | None = None
 
 
-class Page(NamedTuple):
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
     """Rows in reading order. after: where the next page begins, None where there is none. state: of
     the feed, from before the rows were read: what it calls closed is in the page."""
 
-    rows: list[StoredCandle]
+    rows: list[T]
     after: Key | None
     state: State
 
@@ -78,7 +81,7 @@ class FeedPosition(NamedTuple):
     position: Position
 
 
-def read_page(engine: Engine, query: PageQuery) -> Page:
+def read_page(engine: Engine, query: PageQuery) -> Page[StoredCandle]:
     """One page. It may have fewer rows than were asked for although more follow: `after` tells."""
     with reading(engine) as connection:
         rows = _rows(connection, query)
@@ -146,7 +149,7 @@ class _Reading:
             known.sort()
         self._series = known[::-1] if query.down else known
 
-    def page(self) -> Page:
+    def page(self) -> Page[StoredCandle]:
         """See `read_page`."""
         query = self.query
         nothing = self.state.closed_through is None and query.forming is None

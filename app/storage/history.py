@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Select, select
 
 from app.market.windows import HOUR
 from app.storage.observed import Feed
-from app.storage.rows import Rows, Series, StoredCandle, candle_columns, hinted
+from app.storage.ranges import hinted
+from app.storage.rows import Rows, Series, StoredCandle, candle_columns
 from app.storage.tables import candle_revisions, candles
 
 SLACK = HOUR

@@ -11,7 +11,8 @@ from app.market.feed import OpenCandle
 from app.market.longer import Stretch
 from app.market.windows import window_open
 from app.storage.merging import forming_row, merged
-from app.storage.rows import NAMED, Key, Rows, Series, StoredCandle
+from app.storage.ranges import NAMED
+from app.storage.rows import Key, Rows, Series, StoredCandle
 
 CHUNK = 1_000
 """Symbols in one look-up."""
@@ -54,7 +55,7 @@ class Course:
         """Where `after` leaves off; None for the beginning."""
         if self.after is None:
             return None
-        time, symbol, interval = self.after
+        time, symbol, interval, _ = self.after
         window = window_open(time, self.interval)
         if window < time:
             return Place(window if self.down else window + self.interval)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -10,15 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from app.market.candles import Bar
 from app.market.windows import DAY
 from app.storage import candles as reading
 from app.storage import subscriptions
 from app.storage.candles import PageQuery, read_page
 from app.storage.retention import prune_candles
+from tests.api.correcting import BEGIN, MINUTE, bar, late, told
 
-MINUTE = 60_000
-BEGIN = 1_749_000_000_000
 HOUR = 60 * MINUTE
 
 
@@ -38,32 +35,6 @@ def store(store, engine):
     subscriptions.take_up(engine, [1], 0)
     store.intervals = (MINUTE, 5 * MINUTE, 10 * MINUTE)
     return store
-
-
-def bar(window, close="5", count=4):
-    """What a window of the shortest interval holds after a late tick."""
-    price = Decimal(close)
-    return Bar(Decimal(1), price, Decimal(1), price, count, window, window + 1_500)
-
-
-def told(store, make_candle, minutes=10, symbols=("BTC_USDT",), without=()):
-    """Each minute is committed as it closes, with the longer windows that close with it."""
-    for minute in range(minutes):
-        start = BEGIN + minute * MINUTE
-        end = start + MINUTE
-        found = [make_candle(start, name) for name in symbols if (minute, name) not in without]
-        for length in store.intervals[1:]:
-            if end % length == 0:
-                found += [make_candle(end - length, name, length) for name in symbols]
-        store.close(found, end, stored_at=end + 2_000)
-
-
-def late(store, minute, stored_at, symbol="BTC_USDT", **options):
-    """A late tick of a minute that had closed."""
-    window = BEGIN + minute * MINUTE
-    through = BEGIN + 10 * MINUTE
-    changed = {(symbol, window): bar(window, **options)}
-    return store.close([], through, stored_at=stored_at, late=changed)
 
 
 def get(client, status=200, **query):
@@ -220,7 +191,7 @@ def all_pages(engine, query):
     while True:
         page = read_page(engine, query)
         assert len(page.rows) <= query.limit
-        found += [(*row.key, row.revision) for row in page.rows]
+        found += [(*row.key[:3], row.revision) for row in page.rows]
         if page.after is None:
             return found
         assert query.after is None or (page.after < query.after) == query.down

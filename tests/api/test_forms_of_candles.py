@@ -301,6 +301,6 @@ def test_a_database_that_fails_in_the_middle_breaks_the_export_off(client, fille
     def fail(*_):
         raise Unavailable("gone")
 
-    monkeypatch.setattr(exporting, "read_page", fail)
+    monkeypatch.setattr("app.storage.candles.reading", fail)
     with pytest.raises(ConnectionError):
         list(lines)
