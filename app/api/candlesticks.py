@@ -1,4 +1,4 @@
-"""The resource /candlesticks: what each method does is in `reading` and `writing`."""
+"""The resources of candles: what each method does is in `reading` and `writing`."""
 
 from flask import Response
 from flask_restful import Resource
@@ -36,3 +36,11 @@ class Revisions(Resource):
     def get(self) -> Response:
         """What changed of closed candles, when and why."""
         return reading.changes()
+
+
+class Gaps(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """Windows without a fully observed candle."""
+        return reading.gaps()

@@ -44,6 +44,18 @@ def why_no_changes(question: Question, closed_through: int | None) -> str:
     )
 
 
+def why_no_gaps(question: Question, closed_through: int | None) -> str:
+    """Why there is no gap. closed_through: of the feed, ms."""
+    now = services().hub.now((question.exchange, question.source))
+    if closed_through is None:
+        return "Nothing has closed yet, so no window is decided."
+    if question.start is not None and question.start + question.intervals[0] > closed_through:
+        return f"No window of this range is decided yet: it is {iso(now)}."
+    if question.kind:
+        return f"There is no window of kind {question.kind} in this range."
+    return "Every decided window of this range has a candle that saw all of it."
+
+
 def _strange(exchange: str, symbols: tuple[str, ...] | None) -> str | None:
     listed = services().listings.markets(exchange) if symbols else None
     strange = [symbol for symbol in symbols or () if listed is not None and symbol not in listed]

@@ -15,6 +15,7 @@ from app.market.feed import Forming
 from app.market.windows import interval_text
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
+from app.storage.gaps import KINDS
 from app.storage.ranges import NAMED
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ RANGE = ("start", "end", "order", "fill", "include_open", "as_of")
 SHAPING = ("limit", "cursor", "times", "format")
 NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
+GAPS_NAMES = SELECTING[:4] + RANGE[:3] + ("kind",) + SHAPING
 CHANGES_NAMES = SELECTING[:4] + RANGE[:3] + SHAPING
 
 DEFAULT_LIMIT = 100
@@ -32,7 +34,8 @@ DEFAULT_LIMIT = 100
 
 class Question(msgspec.Struct, frozen=True):
     """What selects the rows and their order. Without `start` the newest rows are meant. of: what
-    kind of rows they are, so that no cursor leads from one to another."""
+    kind of rows they are, so that no cursor leads from one to another; kind: of gaps,
+    None for all."""
 
     exchange: str
     source: str
@@ -46,6 +49,7 @@ class Question(msgspec.Struct, frozen=True):
     include_open: bool = False
     as_of: int | None = None
     of: str = "candles"
+    kind: str | None = None
 
     @property
     def down(self) -> bool:
@@ -146,6 +150,16 @@ def read_changes_question(request: Request, config: "Config") -> tuple[Question,
     return question, _shape(given, request)
 
 
+def read_gaps_question(request: Request, config: "Config") -> tuple[Question, Shape]:
+    """The parameters of GET /gaps."""
+    given = Parameters(request.args, GAPS_NAMES)
+    selected, range_ = _selected(given, config), _range(given)
+    kind = None if given.get("kind") is None else given.one_of("kind", KINDS, KINDS[0])
+    question = Question(*selected, *range_, of="gaps", kind=kind)
+    _check_range(question)
+    return question, _shape(given, request)
+
+
 def page_query(
     question: Question, shape: Shape, stored: tuple[int, ...], forming: Forming | None = None
 ) -> PageQuery:
@@ -171,6 +185,7 @@ def page_query(
         forming,
         closed_through,
         question.as_of,
+        question.kind,
     )
 
 

@@ -1,4 +1,5 @@
-"""What is read: candles, the newest of them, and how they have changed."""
+"""What is read: candles, the newest of them, how they have changed, and where
+they are missing."""
 
 from typing import Any
 
@@ -7,19 +8,22 @@ from flask import Response, request
 from app.api.changes import CHANGES
 from app.api.context import services
 from app.api.exporting import export
-from app.api.hints import why_empty, why_no_changes
+from app.api.gaps import GAPS
+from app.api.hints import why_empty, why_no_changes, why_no_gaps
 from app.api.pages import Pages, always, answer
 from app.api.question import (
     Question,
     Shape,
     page_query,
     read_changes_question,
+    read_gaps_question,
     read_latest_question,
     read_question,
 )
 from app.api.rendering import CANDLES
 from app.storage.candles import Page, PageQuery, read_page
 from app.storage.changes import read_changes
+from app.storage.gaps import read_gaps
 from app.storage.latest import read_latest
 
 
@@ -47,6 +51,12 @@ def changes() -> Response:
     return _answer(_changes, question, shape, _query(question, shape))
 
 
+def gaps() -> Response:
+    """GET /gaps."""
+    question, shape = read_gaps_question(request, services().config)
+    return _answer(_gaps, question, shape, _query(question, shape))
+
+
 def _query(question: Question, shape: Shape) -> PageQuery:
     return page_query(question, shape, services().config.intervals)
 
@@ -71,3 +81,5 @@ def _final(query: PageQuery, page: Page[Any]) -> bool:
 _candles = Pages("candles", read_page, CANDLES, why_empty, _final)
 _latest = Pages("latest", read_latest, CANDLES, why_empty)
 _changes = Pages("revisions", read_changes, CHANGES, why_no_changes, always)
+# Starts, stops and what is fetched afterwards change gaps too, and count nothing up.
+_gaps = Pages("gaps", read_gaps, GAPS, why_no_gaps, None)

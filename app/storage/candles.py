@@ -36,7 +36,7 @@ class PageQuery:
     page follows, in the direction of reading; fill: rows for decided windows without a candle;
     min_coverage: 0 to 1; forming: what is open, if that is wanted too; closed_through: what the
     page before took for closed (ms), where all pages shall show one state; as_of: a moment (ms),
-    for what was stored then in the very intervals that are asked for.
+    for what was stored then in the very intervals that are asked for; kind: one of `gaps.KINDS`.
     """
 
     exchange: str
@@ -54,6 +54,7 @@ class PageQuery:
     forming: Forming | None = None
     closed_through: int | None = None
     as_of: int | None = None
+    kind: str | None = None
 
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ def read_page(engine: Engine, query: PageQuery) -> Page[StoredCandle]:
     with reading(engine) as connection:
         rows = _rows(connection, query)
         state = rows.state()
-        return _Reading(rows, query, state).page()
+        return Reading(rows, query, state).page()
 
 
 def _rows(connection: Connection, query: PageQuery) -> Rows:
@@ -115,17 +116,18 @@ def feed_positions_of_all(engine: Engine) -> tuple[list[FeedPosition], int]:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One page in the making."""
+class Reading:
+    """One page in the making. What is asked of other symbols and other windows than those of
+    candles overrides `known`, `first_windows` and `chosen`."""
 
     rows: Rows
     query: PageQuery
     state: State
-    _series: list[Series] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
     _kept: list[Kept] = field(default_factory=list)
     _gaps: dict[int, list[Span]] = field(default_factory=dict)
     _first_times: dict[int, dict[str, int]] = field(default_factory=dict)
-    _coverages: Coverages | None = None
+    coverages: Coverages | None = None
 
     def __post_init__(self) -> None:
         query = self.query
@@ -138,7 +140,7 @@ class _Reading:
             ]
             self.query = query = replace(query, forming=query.forming._replace(candles=open_still))
         self._kept = self.rows.kept() or [Kept(length, 0, FOREVER) for length in query.stored]
-        known = self.rows.series(query.symbols)
+        known = self.known()
         if query.forming is not None:
             names = {part.symbol for part in query.forming.candles}
             names -= {one.symbol for one in known}
@@ -147,26 +149,35 @@ class _Reading:
                 Series(name, 0) for name in names if not query.symbols or name in query.symbols
             ]
             known.sort()
-        self._series = known[::-1] if query.down else known
+        self.series = known[::-1] if query.down else known
+
+    def known(self) -> list[Series]:
+        """The symbols to read, by name."""
+        return self.rows.series(self.query.symbols)
+
+    def choosy(self) -> bool:
+        """Whether many rows may be left out by `chosen`."""
+        return bool(self.query.min_coverage)
 
     def page(self) -> Page[StoredCandle]:
         """See `read_page`."""
         query = self.query
         nothing = self.state.closed_through is None and query.forming is None
-        if nothing or not self._series:
+        if nothing or not self.series:
             return Page([], None, self.state)
         lanes = [self._lane(interval) for interval in query.intervals]
-        self._coverages = Coverages(self.rows, self._gaps, query.forming)
+        self.coverages = Coverages(self.rows, self._gaps, query.forming)
         # Where many may be left out, they are looked at many at a time.
-        count = max(query.limit, AT_ONCE) if query.min_coverage else query.limit
+        count = max(query.limit, AT_ONCE) if self.choosy() else query.limit
         found: list[StoredCandle] = []
         while True:
             some, after, stopped = self._collect(lanes, count)
-            found += self._chosen(some)
+            found += self.chosen(some)
             if len(found) > query.limit:
                 return Page(found[: query.limit], found[query.limit - 1].key, self.state)
             if after is None or stopped or len(found) == query.limit:
                 return Page(found, after, self.state)
+            count *= 2
 
     def _lane(self, interval: int) -> Lane | FilledLane:
         query, forming = self.query, self.query.forming
@@ -185,7 +196,7 @@ class _Reading:
             self.rows,
             Course(
                 interval,
-                self._series,
+                self.series,
                 found[::-1] if query.down else found,
                 query.down,
                 query.after,
@@ -198,14 +209,14 @@ class _Reading:
         if query.fill == NONE:
             return lane
         grid = bounds(interval, start, end, through or 0)
-        return FilledLane(lane, self._first_windows(interval), grid, budget)
+        return FilledLane(lane, self.first_windows(interval), grid, budget)
 
-    def _first_windows(self, interval: int) -> dict[str, int]:
+    def first_windows(self, interval: int) -> dict[str, int]:
         """When the first window of each symbol opened."""
         first: dict[str, int] = {}
         for base in self._bases(interval):
             if base not in self._first_times:
-                self._first_times[base] = self.rows.first_times(self._series, base)
+                self._first_times[base] = self.rows.first_times(self.series, base)
             for symbol, time in self._first_times[base].items():
                 window = window_open(time, interval)
                 first[symbol] = min(window, first.get(symbol, window))
@@ -246,11 +257,11 @@ class _Reading:
                     best, best_key = lane, key
         return best
 
-    def _chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
+    def chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
         """`found` with prices and coverage, as far as it is covered well enough."""
         query = self.query
         if query.fill == PREVIOUS:
             bases = {interval: self._bases(interval) for interval in query.intervals}
-            found = set_prices(found, self.rows, self._series, bases, query.down)
-        assert self._coverages is not None
-        return covered(self._coverages.complete(found), query.min_coverage)
+            found = set_prices(found, self.rows, self.series, bases, query.down)
+        assert self.coverages is not None
+        return covered(self.coverages.complete(found), query.min_coverage)

@@ -17,6 +17,7 @@ PATHS = (
     "/candlesticks",
     "/candlesticks/latest",
     "/candlesticks/revisions",
+    "/gaps",
     "/markets",
     "/candle-sticke",
     "/api/candles",
