@@ -1,6 +1,6 @@
 """Candles: how ticks fold into the shortest interval and how longer candles merge from parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from itertools import compress
@@ -155,9 +155,10 @@ class Fold:
             self._high, self._low = max(self._high, high), min(self._low, low)
         self._count += len(keys)
         self._add_sizes(prices, sizes, sides)
-        if set(map(type, ids)) == _NUMBER:
-            self._lowest = min(ids) if self._lowest is None else min(self._lowest, *ids)
-            self._highest = max(ids) if self._highest is None else max(self._highest, *ids)
+        numbers = ids if set(map(type, ids)) == _NUMBER else _numbers(ids)
+        if numbers:
+            self._lowest = min(numbers) if self._lowest is None else min(self._lowest, *numbers)
+            self._highest = max(numbers) if self._highest is None else max(self._highest, *numbers)
 
     def _add_sizes(
         self, prices: Sequence[Decimal], sizes: Sequence[Decimal], sides: Sequence[str]
@@ -193,6 +194,10 @@ class Fold:
             self._lowest,
             self._highest,
         )
+
+
+def _numbers(ids: Iterable[object]) -> list[int]:
+    return [number for number in ids if isinstance(number, int)]
 
 
 def _scale(number: Decimal) -> int:
