@@ -1,6 +1,6 @@
 """Candles: how ticks fold into the shortest interval and how longer candles merge from parts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from itertools import compress
@@ -147,8 +147,9 @@ class Fold:
         )
         self._count += len(times)
         self._add_sizes(prices, sizes, sides)
-        if set(map(type, ids)) == _NUMBER:
-            lowest, highest = min(ids), max(ids)
+        numbers = ids if set(map(type, ids)) == _NUMBER else _numbers(ids)
+        if numbers:
+            lowest, highest = min(numbers), max(numbers)
             self._lowest = lowest if self._lowest is None else min(self._lowest, lowest)
             self._highest = highest if self._highest is None else max(self._highest, highest)
 
@@ -200,6 +201,10 @@ class Fold:
 
 def _ascends(numbers: Sequence[int]) -> bool:
     return list(numbers) == sorted(numbers)
+
+
+def _numbers(ids: Iterable[object]) -> list[int]:
+    return [number for number in ids if isinstance(number, int)]
 
 
 def _scale(number: Decimal) -> int:

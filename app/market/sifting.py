@@ -9,6 +9,9 @@ from app.market.ids import Ids
 from app.market.ticks import Tick
 from app.market.windows import window_open
 
+AFTER_IDS = 2**60
+"""No id is as high (`ticks.parse_id`): of one moment, what has a number precedes what has none."""
+
 
 class Sifter(Protocol):
     """Remembers what came of one symbol."""
@@ -101,8 +104,9 @@ def by_window(ticks: Sequence[Tick], shortest: int) -> dict[int, Sequence[Tick]]
 
 def sequences(ticks: Sequence[Tick], place: int) -> list[int]:
     """What orders ticks of one time: the id where it is a number, else the place in the log, which
-    `place` ticks precede."""
+    `place` ticks precede. How high that is depends on where reading began, so ids come first."""
     ids = [tick[5] for tick in ticks]
     if set(map(type, ids)) == {int}:
         return ids  # type: ignore[return-value]
-    return [one if isinstance(one, int) else at for at, one in enumerate(ids, place + 1)]
+    begin = AFTER_IDS + place + 1
+    return [one if isinstance(one, int) else at for at, one in enumerate(ids, begin)]

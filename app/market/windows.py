@@ -1,6 +1,7 @@
 """Intervals and the windows that they cut time into. Knows lengths; never asks what time it is."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 
 SECOND = 1_000
@@ -41,10 +42,11 @@ def parse_interval(text: str) -> int:
     return length
 
 
-def parse_intervals(text: str) -> tuple[int, ...]:
-    """Stored intervals, shortest first. Each must be a multiple of the shortest: all longer
-    candles are merged from its candles, so a boundary of theirs must be a boundary of its."""
-    lengths = [parse_interval(part) for part in text.split(",") if part.strip()]
+def parse_intervals(text: str, parse: Callable[[str], int] = parse_interval) -> tuple[int, ...]:
+    """Stored intervals, or others of which `parse` knows the length, shortest first. Each must be
+    a multiple of the shortest: all longer candles are merged from its candles, so a boundary of
+    theirs must be a boundary of its."""
+    lengths = [parse(part.strip()) for part in text.split(",") if part.strip()]
     if not lengths:
         raise ValueError("at least one interval is needed, for example 1m,5m,10m")
     if len(set(lengths)) < len(lengths):

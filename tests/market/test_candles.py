@@ -112,3 +112,14 @@ def test_the_average_price_is_weighted_by_size_and_unknown_where_nothing_was_tra
     assert vwap(Decimal(3), Decimal(10)) == Decimal("3.333333333333333333")
     assert vwap(Decimal(0), Decimal(0)) is None
     assert vwap(None, None) is None
+
+
+def test_ids_count_as_far_as_they_are_numbers_however_ticks_are_portioned():
+    ids = [None, 7, "a", 5]
+    ticks = [Tick("X", 1, Decimal(1), id=number) for number in ids]
+    together, alone = Fold(), Fold()
+    together.extend(ticks, range(4))
+    for sequence, tick in enumerate(ticks):
+        alone.add(tick, sequence)
+    assert together.bar() == alone.bar()
+    assert (alone.bar().first_tick_id, alone.bar().last_tick_id) == (5, 7)
