@@ -117,7 +117,7 @@ def test_an_exchange_that_cannot_be_asked_does_not_stop_a_start(client, exchange
 
 @pytest.mark.parametrize(
     ("body", "name"),
-    [({"exchange": "polonex"}, "exchange"), ({"source": "trades"}, "source")],
+    [({"exchange": "polonex"}, "exchange"), ({"source": "candles"}, "source")],
 )
 def test_unknown_exchanges_and_sources_are_refused(client, rows, body, name):
     problem = refused(client.post("/candlesticks", json=body), 422)
