@@ -7,13 +7,14 @@ DEMO_PORT ?= 5080
 # Whatever .env says, the demo touches neither the user's database nor another exchange.
 DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=ticker \
 	EXCHANGE=poloniex POLONIEX_API=current \
-	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT)
+	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT) \
+	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench lock
+.PHONY: help setup run demo test lint bench bench-peers lock
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: .venv/ready ## install what the service needs into .venv
 
@@ -49,6 +50,15 @@ lint: .venv/ready-dev ## check style, types and layers
 
 bench: .venv/ready ## measure speed and memory
 	$(BIN)/python -m benchmarks
+
+# The peers bring dozens of packages, which must not move the versions that the service runs on.
+.venv-peers/ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	touch $@
+
+bench-peers: .venv/ready .venv-peers/ready ## measure a trade's cost beside cryptofeed's and nautilus_trader's
+	$(BIN)/python -m benchmarks.peers .venv-peers/bin/python
 
 lock: .venv/ready-dev ## write requirements.txt and requirements-dev.txt anew
 	$(LOCK) --extra test --output-file requirements.txt

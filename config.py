@@ -100,6 +100,9 @@ class _Reader:
                 "POLONIEX_LEGACY_URL": self._get(
                     "POLONIEX_LEGACY_URL", "https://poloniex.com", _http_url
                 ),
+                "POLONIEX_WS_URL": self._get(
+                    "POLONIEX_WS_URL", "wss://ws.poloniex.com/ws/public", _ws_url
+                ),
             },
         )
         self._check_exposure(config)
@@ -178,6 +181,12 @@ def _http_url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise ValueError("allowed: a URL that begins with https:// or http://")
     return text.rstrip("/")
+
+
+def _ws_url(text: str) -> str:
+    if not text.startswith(("ws://", "wss://")):
+        raise ValueError("allowed: a URL that begins with wss:// or ws://")
+    return text
 
 
 def _symbols(text: str, exchange: str) -> tuple[tuple[str, str], ...]:

@@ -49,7 +49,8 @@ def make_runner(flask_app: Flask) -> Runner:
         config.source,
         config.symbols,
         config.candles_keep_days,
-        services.make_adapter,
+        services.make_ticker,
+        services.make_trades,
     )
     return Runner(services.engine, services.hub, settings)
 

@@ -17,8 +17,8 @@ from app import api
 from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
-from app.exchanges import ticker_adapter
-from app.exchanges.base import TickerAdapter
+from app.exchanges import ticker_adapter, trades_adapter
+from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.live.hub import Hub
 from app.pipeline.clock import Clock
 from app.pipeline.loops import resolve_within
@@ -41,7 +41,8 @@ class Services:
     config: "Config"
     engine: Engine
     hub: Hub
-    make_adapter: Callable[[str], TickerAdapter]
+    make_ticker: Callable[[str], TickerAdapter]
+    make_trades: Callable[[str], TradesAdapter]
     listings: Listings
     fragments: Fragments
     exports: Places
@@ -66,12 +67,15 @@ def create_app(config: "Config") -> Flask:
     prepare(engine)
     hub = Hub(Clock(), time.monotonic)
 
-    def make_adapter(exchange: str) -> TickerAdapter:
+    def make_ticker(exchange: str) -> TickerAdapter:
         return ticker_adapter(exchange, settings=config.settings, resolve=resolve_within)
 
-    listings = Listings(make_adapter, time.monotonic)
+    def make_trades(exchange: str) -> TradesAdapter:
+        return trades_adapter(exchange, settings=config.settings, resolve=resolve_within)
+
+    listings = Listings(make_ticker, time.monotonic)
     app.extensions["candlekeep"] = Services(
-        config, engine, hub, make_adapter, listings, Fragments(), Places()
+        config, engine, hub, make_ticker, make_trades, listings, Fragments(), Places()
     )
     Compress(app)
     api.register(app)

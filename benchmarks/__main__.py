@@ -4,8 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import closing, exporting, memory, polling, reading
-from benchmarks.measure import Row
+from benchmarks import closing, exporting, memory, polling, reading, streaming
+from benchmarks.measure import Row, show
 
 
 def main() -> None:
@@ -16,15 +16,14 @@ def main() -> None:
         for step, run in (
             ("one poll", polling.run),
             ("closing a window", lambda: closing.run(Path(folder))),
+            ("streamed trades", lambda: streaming.run(Path(folder))),
             ("reading", lambda: reading.run(Path(folder))),
             ("exporting", lambda: exporting.run(Path(folder))),
             (f"memory over {minutes:g} minutes", lambda: memory.run(Path(folder), minutes)),
         ):
             print(f"... {step}", file=sys.stderr, flush=True)
             rows += run()
-    width = max(len(row.what) for row in rows)
-    for row in rows:
-        print(f"{row.what:<{width}}  {row.figure:>10}  {row.spread:<24}  {row.aim}")
+    show(rows)
 
 
 main()

@@ -34,6 +34,13 @@ def timed(what: str, found: list[float], aim: str = "") -> Row:
     return Row(what, f"{median:.3f} ms", f"{low:.3f} .. {high:.3f} ms", aim)
 
 
+def show(rows: list[Row]) -> None:
+    """Prints the table."""
+    width = max(len(row.what) for row in rows)
+    for row in rows:
+        print(f"{row.what:<{width}}  {row.figure:>10}  {row.spread:<24}  {row.aim}")
+
+
 def megabytes(master: int) -> float:
     """Resident memory of gunicorn's worker, MB. master: the process that started it."""
     found = subprocess.run(

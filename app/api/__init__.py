@@ -7,7 +7,7 @@ from flask import Flask
 from flask_restful import Api
 
 from app.api import problems
-from app.api.candlesticks import Candlesticks, Latest
+from app.api.candlesticks import Candlesticks, Gaps, Latest, Revisions
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import bound_sending, guard
@@ -19,6 +19,8 @@ RESOURCES = {
     "/": Index,
     "/candlesticks": Candlesticks,
     "/candlesticks/latest": Latest,
+    "/candlesticks/revisions": Revisions,
+    "/gaps": Gaps,
     "/candle-sticke": CandleSticke,
     "/api/candles": ApiCandles,
     "/markets": Markets,

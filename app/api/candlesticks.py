@@ -1,4 +1,4 @@
-"""The resource /candlesticks: what each method does is in `reading` and `writing`."""
+"""The resources of candles: what each method does is in `reading` and `writing`."""
 
 from flask import Response
 from flask_restful import Resource
@@ -28,3 +28,19 @@ class Latest(Resource):
     def get(self) -> Response:
         """The newest closed candle of each series."""
         return reading.latest()
+
+
+class Revisions(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """What changed of closed candles, when and why."""
+        return reading.changes()
+
+
+class Gaps(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """Windows without a fully observed candle."""
+        return reading.gaps()

@@ -10,7 +10,7 @@ from app.api.problems import Problem
 from app.market.windows import LATEST
 from app.storage.rows import Key
 
-VERSION = 2
+VERSION = 3
 
 
 class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -19,6 +19,7 @@ class _Cursor(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     open_time: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
     symbol: Annotated[str, msgspec.Meta(max_length=32, pattern=r"^[A-Z0-9_]*\Z")]
     interval: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
+    revision: Annotated[int, msgspec.Meta(ge=0, le=LATEST)]
     down: bool
     closed_through: Annotated[int, msgspec.Meta(ge=0, le=LATEST)] | None
 
@@ -51,7 +52,7 @@ def read_cursor(text: str, question: Any, down: bool) -> Continued:
         raise _refused("This cursor is of another version: begin anew without one.")
     if cursor.question != _digest(question) or cursor.down != down:
         raise _refused("This cursor was made for other parameters: repeat those of its page.")
-    after = Key(cursor.open_time, cursor.symbol, cursor.interval)
+    after = Key(cursor.open_time, cursor.symbol, cursor.interval, cursor.revision)
     return Continued(after, cursor.closed_through)
 
 

@@ -4,19 +4,21 @@ them: what is in memory does not grow with what is asked for."""
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from flask import Response
 from sqlalchemy import Engine
 
 from app.api.context import services
+from app.api.pages import Pages
 from app.api.problems import RETRY_SECONDS, Problem
 from app.api.question import Question, Shape
-from app.api.rendering import FORMATS, HEAD, RENDER
-from app.storage.candles import Page, PageQuery, read_page
+from app.api.rendering import FORMATS
+from app.storage.candles import Page, PageQuery
 from app.storage.database import StoreError
 
 ROWS = 2_000
-"""Candles that are read at once."""
+"""Rows that are read at once."""
 
 AT_ONCE = 8
 """Exports that run side by side: each holds a thread, and others want to be served too."""
@@ -44,40 +46,42 @@ class Places:
         return leave
 
 
-def export(question: Question, shape: Shape, query: PageQuery) -> Response:
+def export(pages: Pages[Any], question: Question, shape: Shape, query: PageQuery) -> Response:
     """Every row of the query. What is closed when it begins is in it, what closes later is not."""
     engine = services().engine
     query = replace(query, limit=ROWS)
     leave = services().exports.take()
     try:
         # The first page before the answer begins: what goes wrong with it has a status.
-        first = read_page(engine, query)
+        first = pages.read(engine, query)
     except BaseException:
         leave()
         raise
-    answer = Response(_lines(engine, question, shape, query, first, leave))
+    answer = Response(_lines(engine, pages, question, shape, query, first, leave))
     answer.content_type = FORMATS[shape.format]
     # A client that goes away, or asks for the head only, never reaches the last line.
     answer.call_on_close(leave)
     answer.headers["Vary"] = "Accept"
-    name = "-".join(question.symbols or ("all",)) if len(question.symbols or ()) < 4 else "candles"
+    few = len(question.symbols or ()) < 4
+    name = "-".join(question.symbols or ("all",)) if few else pages.name
     answer.headers["Content-Disposition"] = f'inline; filename="{name}.{shape.format}"'
     return answer
 
 
 def _lines(
     engine: Engine,
+    pages: Pages[Any],
     question: Question,
     shape: Shape,
     query: PageQuery,
-    page: Page,
+    page: Page[Any],
     leave: Callable[[], None],
 ) -> Iterator[bytes]:
-    render = RENDER[shape.format]
     query = replace(query, closed_through=page.state.closed_through)
-    head = HEAD[shape.format]
+    head, forms = pages.forms.head(shape.format), pages.forms
     while True:
-        text = head + render(page.rows, question.exchange, question.source, shape.as_iso)
+        feed = question.exchange, question.source
+        text = head + forms.rows(shape.format, page.rows, *feed, shape.as_iso)
         # An empty chunk would be the end.
         if text:
             yield text
@@ -87,7 +91,7 @@ def _lines(
             return
         query = replace(query, after=page.after)
         try:
-            page = read_page(engine, query)
+            page = pages.read(engine, query)
         except StoreError as error:
             # To a server this is a broken connection, which it resets, see `wsgi.post_request`.
             raise ConnectionError("the database failed in the middle of an export") from error

@@ -29,8 +29,31 @@ def why_empty(question: Question, closed_through: int | None) -> str:
         or _away(feed)
         or _not_yet(feed, rows, question, closed_through or 0)
         or _filtered(question)
+        or _not_stored_then(question)
         or "There are no candles in this range: nothing was traded in it, or it was not observed."
+        " GET /gaps tells which of its windows."
     )
+
+
+def why_no_changes(question: Question, closed_through: int | None) -> str:
+    """Why nothing has changed. closed_through: of the feed, ms."""
+    return (
+        _strange(question.exchange, question.symbols)
+        or (None if closed_through else "Nothing has closed yet, so nothing can have changed.")
+        or "No candle in this range has changed since it closed."
+    )
+
+
+def why_no_gaps(question: Question, closed_through: int | None) -> str:
+    """Why there is no gap. closed_through: of the feed, ms."""
+    now = services().hub.now((question.exchange, question.source))
+    if closed_through is None:
+        return "Nothing has closed yet, so no window is decided."
+    if question.start is not None and question.start + question.intervals[0] > closed_through:
+        return f"No window of this range is decided yet: it is {iso(now)}."
+    if question.kind:
+        return f"There is no window of kind {question.kind} in this range."
+    return "Every decided window of this range has a candle that saw all of it."
 
 
 def _strange(exchange: str, symbols: tuple[str, ...] | None) -> str | None:
@@ -78,6 +101,15 @@ def _not_yet(
     closes = window_open(now, interval) + interval
     name = interval_text(interval)
     return f"Nothing has closed yet: the first {name} candle closes at {iso(closes)}."
+
+
+def _not_stored_then(question: Question) -> str | None:
+    if question.as_of is None:
+        return None
+    return (
+        f"No candle of this range was stored by {iso(question.as_of)}; leave as_of out to see"
+        " what there is now."
+    )
 
 
 def _filtered(question: Question) -> str | None:

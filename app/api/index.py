@@ -5,7 +5,7 @@ from flask_restful import Resource
 
 from app.api.context import reply, services
 from app.api.parameters import Parameters
-from app.api.question import LATEST_NAMES, NAMES
+from app.api.question import CHANGES_NAMES, GAPS_NAMES, LATEST_NAMES, NAMES
 from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
@@ -13,6 +13,9 @@ ROUTES = {
     "GET /candlesticks": "candles of any interval; parameters: " + ", ".join(NAMES),
     "GET /candlesticks/latest": "the newest closed candle of each series: "
     + ", ".join(LATEST_NAMES),
+    "GET /candlesticks/revisions": "what changed of closed candles, when and why: "
+    + ", ".join(CHANGES_NAMES),
+    "GET /gaps": "windows without a fully observed candle: " + ", ".join(GAPS_NAMES),
     "POST /candlesticks": 'start building; JSON body {"exchange", "symbols": [...] or "all",'
     ' "source"}, all optional',
     "DELETE /candlesticks": "stop building: symbol, exchange, source; the candles stay",

@@ -12,24 +12,30 @@ from app.api.problems import Problem
 from app.api.rendering import CSV, FORMATS, JSON, NDJSON
 from app.api.times import parse_time
 from app.market.feed import Forming
+from app.market.windows import interval_text
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
-from app.storage.rows import NAMED
+from app.storage.gaps import KINDS
+from app.storage.ranges import NAMED
 
 if TYPE_CHECKING:
     from config import Config
 
 SELECTING = ("exchange", "symbol", "interval", "source", "min_coverage")
-RANGE = ("start", "end", "order", "fill", "include_open")
+RANGE = ("start", "end", "order", "fill", "include_open", "as_of")
 SHAPING = ("limit", "cursor", "times", "format")
 NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
+GAPS_NAMES = SELECTING[:4] + RANGE[:3] + ("kind",) + SHAPING
+CHANGES_NAMES = SELECTING[:4] + RANGE[:3] + SHAPING
 
 DEFAULT_LIMIT = 100
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What selects the rows and their order. Without `start` the newest rows are meant."""
+    """What selects the rows and their order. Without `start` the newest rows are meant. of: what
+    kind of rows they are, so that no cursor leads from one to another; kind: of gaps,
+    None for all."""
 
     exchange: str
     source: str
@@ -41,6 +47,9 @@ class Question(msgspec.Struct, frozen=True):
     fill: str = NONE
     min_coverage: Decimal = Decimal(0)
     include_open: bool = False
+    as_of: int | None = None
+    of: str = "candles"
+    kind: str | None = None
 
     @property
     def down(self) -> bool:
@@ -72,18 +81,44 @@ def read_question(request: Request, config: "Config") -> tuple[Question, Shape]:
     given = Parameters(request.args, NAMES)
     question = Question(
         *_selected(given, config),
-        _time(given, "start"),
-        _time(given, "end"),
-        given.one_of("order", ("asc", "desc"), "asc"),
+        *_range(given),
         given.one_of("fill", FILLS, NONE),
         given.coverage("min_coverage"),
         given.flag("include_open"),
+        _time(given, "as_of"),
     )
+    _check_range(question)
+    if question.as_of is not None:
+        _check_as_of(question, config)
+    return question, _shape(given, request)
+
+
+def _check_range(question: Question) -> None:
     start, end = question.start, question.end
     if start is not None and end is not None and start >= end:
         detail = f"start={start} is not before end={end}; the range is [start, end)."
         raise Problem(400, detail, parameter="start")
-    return question, _shape(given, request)
+
+
+def _check_as_of(question: Question, config: "Config") -> None:
+    """What was served is known of what was stored: neither made up nor forming, nor merged."""
+    if question.fill != NONE:
+        detail = f"fill={question.fill} does not go with as_of: only what was stored is known."
+        raise Problem(400, detail, parameter="fill", allowed=[NONE])
+    if question.include_open:
+        detail = "include_open does not go with as_of: open candles are never stored."
+        raise Problem(400, detail, parameter="include_open", allowed=["0"])
+    check_stored(question.intervals, config.intervals, "as_of")
+
+
+def check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
+    """Problem for the first interval (ms) that is not stored; what: needs it to be."""
+    for length in intervals:
+        if length not in stored:
+            name = interval_text(length)
+            detail = f"{name} candles are merged when they are read; {what} is for stored ones."
+            allowed = [interval_text(one) for one in stored]
+            raise Problem(400, detail, parameter="interval", allowed=allowed)
 
 
 def read_latest_question(request: Request, config: "Config") -> tuple[Question, Shape]:
@@ -99,6 +134,30 @@ def read_latest_question(request: Request, config: "Config") -> tuple[Question, 
         detail = f"limit={shape.limit} is less than the number of intervals, which come together."
         raise Problem(400, detail, parameter="limit")
     return question, shape
+
+
+def read_changes_question(request: Request, config: "Config") -> tuple[Question, Shape]:
+    """The parameters of GET /candlesticks/revisions: of all stored intervals by default, as a
+    correction seldom comes alone."""
+    given = Parameters(request.args, CHANGES_NAMES)
+    exchange, source, symbols, intervals = _selected(given, config)
+    if given.get("interval") is None:
+        intervals = config.intervals
+    range_ = _range(given)
+    question = Question(exchange, source, symbols, intervals, *range_, of="revisions")
+    _check_range(question)
+    check_stored(intervals, config.intervals, "what changed")
+    return question, _shape(given, request)
+
+
+def read_gaps_question(request: Request, config: "Config") -> tuple[Question, Shape]:
+    """The parameters of GET /gaps."""
+    given = Parameters(request.args, GAPS_NAMES)
+    selected, range_ = _selected(given, config), _range(given)
+    kind = None if given.get("kind") is None else given.one_of("kind", KINDS, KINDS[0])
+    question = Question(*selected, *range_, of="gaps", kind=kind)
+    _check_range(question)
+    return question, _shape(given, request)
 
 
 def page_query(
@@ -125,7 +184,14 @@ def page_query(
         question.min_coverage,
         forming,
         closed_through,
+        question.as_of,
+        question.kind,
     )
+
+
+def _range(given: Parameters) -> tuple[int | None, int | None, str]:
+    order = given.one_of("order", ("asc", "desc"), "asc")
+    return _time(given, "start"), _time(given, "end"), order
 
 
 def _selected(

@@ -3,10 +3,11 @@
 import socket
 from collections.abc import Mapping
 
-from app.exchanges.base import TickerAdapter
+from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.exchanges.http import Http
-from app.exchanges.poloniex import Poloniex, PoloniexLegacy
+from app.exchanges.poloniex import Poloniex, PoloniexLegacy, PoloniexTrades
 from app.exchanges.timed import Resolve
+from app.exchanges.websocket import WebSocket
 from app.market.ticks import TICKER, TRADES
 
 EXCHANGES = ("poloniex",)
@@ -22,3 +23,13 @@ def ticker_adapter(
     if settings["POLONIEX_API"] == "legacy":
         return PoloniexLegacy(Http(settings["POLONIEX_LEGACY_URL"], resolve=resolve))
     return Poloniex(Http(settings["POLONIEX_URL"], resolve=resolve))
+
+
+def trades_adapter(
+    exchange: str, *, settings: Mapping[str, str], resolve: Resolve = socket.getaddrinfo
+) -> TradesAdapter:
+    """The same for every trade. Poloniex tells them in its current form only."""
+    if exchange != "poloniex":
+        raise ValueError(f"unknown exchange: {exchange}")
+    stream = WebSocket(settings["POLONIEX_WS_URL"], resolve=resolve)
+    return PoloniexTrades(stream, Http(settings["POLONIEX_URL"], resolve=resolve))

@@ -6,6 +6,8 @@ ExchangeError               nothing usable came
 `-- Refused                 it does not want us: a person should know, and nobody hammer it
 """
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,6 +62,69 @@ class Market(msgspec.Struct):
 
     symbol: str
     state: str = "NORMAL"
+
+
+class Trade(msgspec.Struct, gc=False):
+    """A trade, as sent: the market core judges it. `time` is when it was made, epoch ms; `size` in
+    the base currency; `side` the taker's, in any case."""
+
+    symbol: str
+    id: str
+    price: str
+    size: str
+    time: int
+    side: str = ""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a stream brought. messages: how many of any kind; pongs: how many of them answer our
+    pings; joined: the symbols that it tells about from now on; refused: what it said to a
+    subscription that it does not take; rejected: rows that could not be read, by reason."""
+
+    trades: list[Trade] = field(default_factory=list)
+    messages: int = 0
+    pongs: int = 0
+    joined: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+class TradesAdapter(Protocol):
+    """What a feed of source `trades` needs. Every method may raise ExchangeError and ends within
+    the request deadline. One thread at a time, one connection at a time."""
+
+    name: str
+
+    def connect(self) -> None:
+        """Open a connection, instead of the one before."""
+
+    def hang_up(self) -> None:
+        """Leave the connection."""
+
+    def follow(self, symbols: Collection[str]) -> None:
+        """Ask to be told the trades of `symbols`, or of `ALL`."""
+
+    def unfollow(self, symbols: Collection[str]) -> None:
+        """Ask to be told no more of them."""
+
+    def receive(self, seconds: float) -> Heard:
+        """What comes within so many seconds. What came before an error is returned first."""
+
+    def ping(self) -> None:
+        """Ask the other side for a sign of life."""
+
+    def recent(self, symbol: str) -> list[Trade]:
+        """The newest trades of a symbol, as many as the exchange tells, oldest first."""
+
+    def server_time(self) -> tuple[int, int] | None:
+        """As that of `TickerAdapter`."""
+
+    def markets(self) -> list[Market]:
+        """Every market that the exchange lists."""
+
+    def close(self) -> None:
+        """Let go of connections."""
 
 
 class TickerAdapter(Protocol):

@@ -28,6 +28,7 @@ MAX_RETRY_AFTER = 900.0
 REFUSALS = (403, 418, 451)
 PIECE = 64 * 1024
 EXCERPT_BYTES = 400
+USER_AGENT = f"Candlekeep/{metadata.version('candlekeep')} (self-hosted candlestick builder)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,7 @@ class Http:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update(
             {
-                "User-Agent": f"Candlekeep/{metadata.version('candlekeep')}"
-                " (self-hosted candlestick builder)",
+                "User-Agent": USER_AGENT,
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
             }
@@ -77,11 +77,11 @@ class Http:
         except _Stale as error:
             # The exchange may close an idle connection at the very moment we use it.
             if self._dialer.dialed > dialed:
-                raise _translate(error.error) from error
+                raise translate(error.error) from error
         try:
             return self._get(path, params)
         except _Stale as error:
-            raise _translate(error.error) from error
+            raise translate(error.error) from error
 
     def close(self) -> None:
         """Let go of connections."""
@@ -100,15 +100,15 @@ class Http:
             lost = any(isinstance(cause, ConnectionError) for cause in _causes(error))
             if lost and not self._dialer.deadline.heard:
                 raise _Stale(error) from error
-            raise _translate(error) from error
+            raise translate(error) from error
         except requests.RequestException as error:
-            raise _translate(error) from error
+            raise translate(error) from error
         whole = False
         try:
             result = self._read(response)
             whole = True
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _translate(error) from error
+            raise translate(error) from error
         finally:
             # What is left of a broken answer must not be taken for the next one.
             response.raw.release_conn() if whole else response.raw.close()
@@ -118,7 +118,7 @@ class Http:
         date = _date(response.headers.get("Date"))
         if response.status_code != 200:
             start = _beginning(response)
-            raise _refusal(response.status_code, response.headers, date, start)
+            raise refusal(response.status_code, response.headers, date, start)
         body = bytearray()
         while piece := response.raw.read(PIECE, decode_content=True):
             body += piece
@@ -151,7 +151,7 @@ class _Stale(Exception):
         self.error = error
 
 
-def _refusal(
+def refusal(
     status: int, headers: Mapping[str, str], date: int | None, body: bytes
 ) -> ExchangeError:
     """What a status other than 200 means."""
@@ -192,7 +192,7 @@ def excerpt(body: bytes) -> str:
 NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
 
-def _translate(error: Exception) -> ExchangeError:
+def translate(error: Exception) -> ExchangeError:
     """What a failure to get an answer means, by the error that caused it."""
     for cause in _causes(error):
         text = excerpt(str(cause).encode())

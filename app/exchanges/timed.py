@@ -22,8 +22,9 @@ class Deadline:
         self._at = 0.0
         self.heard = False
 
-    def begin(self) -> None:
-        self._at = self._monotonic() + self.seconds
+    def begin(self, seconds: float | None = None) -> None:
+        """Count anew: `seconds`, or as many as ever."""
+        self._at = self._monotonic() + (self.seconds if seconds is None else seconds)
         self.heard = False
 
     def remaining(self) -> float:
@@ -113,6 +114,13 @@ class Dialer:
         return timed
 
 
+def bound_context(deadline: Deadline) -> ssl.SSLContext:
+    """TLS with checked certificates, whose sockets keep to the deadline."""
+    context = ssl.create_default_context()
+    context.sslsocket_class = type("BoundTlsSocket", (TlsSocket,), {"deadline": deadline})
+    return context
+
+
 class TimedAdapter(HTTPAdapter):
     """Gives the session's pools connections that the dialer opens."""
 
@@ -137,9 +145,6 @@ class TimedAdapter(HTTPAdapter):
         class SecurePool(HTTPSConnectionPool):
             ConnectionCls = Secure
 
-        context = ssl.create_default_context()
-        context.sslsocket_class = type(
-            "BoundTlsSocket", (TlsSocket,), {"deadline": dialer.deadline}
-        )
+        context = bound_context(dialer.deadline)
         super().init_poolmanager(*args, ssl_context=context, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from itertools import compress
-from operator import gt, mul
+from operator import mul
 from typing import NamedTuple
 
 from app.market.ticks import BUY, SELL, Tick
@@ -17,6 +17,9 @@ STORED_DECIMALS = Decimal("1e-30")
 """The last decimal that volumes are kept to, see `Fold.bar`."""
 
 VWAP_DECIMALS = Decimal("1e-18")
+
+_Edge = tuple[int, int, Decimal]
+"""Time, sequence and price of a tick."""
 
 _ZERO = Decimal(0)
 _DECIMAL, _NUMBER = {Decimal}, {int}
@@ -107,7 +110,6 @@ class Fold:
 
     __slots__ = (
         "_bought",
-        "_close",
         "_count",
         "_first",
         "_high",
@@ -115,7 +117,6 @@ class Fold:
         "_last",
         "_low",
         "_lowest",
-        "_open",
         "_quote",
         "_volume",
     )
@@ -128,37 +129,39 @@ class Fold:
         self._lowest: int | None = None
         self._highest: int | None = None
 
-    def add(self, tick: Tick, sequence: int) -> None:
-        """`sequence` breaks ties of time: the trade's id where it is a number, else the place in
-        the log."""
-        self.extend((tick,), (sequence,))
-
     def extend(self, ticks: Sequence[Tick], sequences: Sequence[int]) -> None:
-        """Add several at once, at least one: most of the work is then done for all together."""
+        """Add ticks, at least one; together they cost much less than one by one. What orders ticks
+        of one time is their sequence, see `app.market.sifting.sequences`."""
         _, times, prices, _, sizes, ids, sides = zip(*ticks, strict=True)
-        keys = list(zip(times, sequences, strict=True))
-        if any(map(gt, keys, keys[1:])):
+        if _ascends(times) and _ascends(sequences):
+            first, last = 0, -1
+        else:
+            keys = list(zip(times, sequences, strict=True))
             order = sorted(range(len(keys)), key=keys.__getitem__)
             first, last = order[0], order[-1]
-        else:
-            first, last = 0, -1
-        high, low = max(prices), min(prices)
-        if not self._count:
-            self._first, self._last = keys[first], keys[last]
-            self._open, self._close = prices[first], prices[last]
-            self._high, self._low = high, low
-        else:
-            if keys[first] < self._first:
-                self._first, self._open = keys[first], prices[first]
-            if keys[last] >= self._last:
-                self._last, self._close = keys[last], prices[last]
-            self._high, self._low = max(self._high, high), min(self._low, low)
-        self._count += len(keys)
+        self._note_prices(
+            (times[first], sequences[first], prices[first]),
+            (times[last], sequences[last], prices[last]),
+            max(prices),
+            min(prices),
+        )
+        self._count += len(times)
         self._add_sizes(prices, sizes, sides)
         numbers = ids if set(map(type, ids)) == _NUMBER else _numbers(ids)
         if numbers:
-            self._lowest = min(numbers) if self._lowest is None else min(self._lowest, *numbers)
-            self._highest = max(numbers) if self._highest is None else max(self._highest, *numbers)
+            lowest, highest = min(numbers), max(numbers)
+            self._lowest = lowest if self._lowest is None else min(self._lowest, lowest)
+            self._highest = highest if self._highest is None else max(self._highest, highest)
+
+    def _note_prices(self, first: _Edge, last: _Edge, high: Decimal, low: Decimal) -> None:
+        if not self._count:
+            self._first, self._last, self._high, self._low = first, last, high, low
+            return
+        if first[:2] < self._first[:2]:
+            self._first = first
+        if last[:2] >= self._last[:2]:
+            self._last = last
+        self._high, self._low = max(self._high, high), min(self._low, low)
 
     def _add_sizes(
         self, prices: Sequence[Decimal], sizes: Sequence[Decimal], sides: Sequence[str]
@@ -181,10 +184,10 @@ class Fold:
         if quote is not None and _scale(quote) < STORED_SCALE:
             quote = EXACT.quantize(quote, STORED_DECIMALS)
         return Bar(
-            self._open,
+            self._first[2],
             self._high,
             self._low,
-            self._close,
+            self._last[2],
             self._count,
             self._first[0],
             self._last[0],
@@ -194,6 +197,10 @@ class Fold:
             self._lowest,
             self._highest,
         )
+
+
+def _ascends(numbers: Sequence[int]) -> bool:
+    return list(numbers) == sorted(numbers)
 
 
 def _numbers(ids: Iterable[object]) -> list[int]:

@@ -86,11 +86,13 @@ class Ids:
     def take(self, number: int, time: int) -> bool:
         """Whether the id of a trade at `time` (ms) is new. Two neighbors that did not come are a
         hole from now on, and one that does fills it."""
-        if number <= self._old and time >= self._through and not self._in_hole(number):
+        if number <= self._old and time >= self._through:
             # Its window was open when the position was stored, so it is in no candle yet.
-            new = number not in self._again
+            if number in self._again or not self._in_hole(number):
+                new = number not in self._again
+                self._again.add(number)
+                return new
             self._again.add(number)
-            return new
         place = bisect_right(self._runs, number, key=_low) - 1
         before = self._runs[place] if place >= 0 else None
         if before is not None and number <= before.high:

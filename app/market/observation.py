@@ -157,3 +157,8 @@ class StreamObservation(Observation):
 
     def _blind(self, batch: Batch) -> bool:
         return self._damaged or batch.blind or self._success is None
+
+    def _note_start(self, batch: Batch) -> None:
+        super()._note_start(batch)
+        # It takes a moment until a new connection tells anything.
+        self._trouble = RESTART

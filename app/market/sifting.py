@@ -105,7 +105,8 @@ def by_window(ticks: Sequence[Tick], shortest: int) -> dict[int, Sequence[Tick]]
 def sequences(ticks: Sequence[Tick], place: int) -> list[int]:
     """What orders ticks of one time: the id where it is a number, else the place in the log, which
     `place` ticks precede. How high that is depends on where reading began, so ids come first."""
-    return [
-        tick.id if isinstance(tick.id, int) else number
-        for number, tick in enumerate(ticks, AFTER_IDS + place + 1)
-    ]
+    ids = [tick[5] for tick in ticks]
+    if set(map(type, ids)) == {int}:
+        return ids  # type: ignore[return-value]
+    begin = AFTER_IDS + place + 1
+    return [one if isinstance(one, int) else at for at, one in enumerate(ids, begin)]

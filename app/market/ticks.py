@@ -123,8 +123,10 @@ def check_amount(price: Decimal, size: Decimal) -> None:
         raise Rejected("amount_out_of_range")
 
 
-def parse_id(text: str) -> int | str:
-    """A trade's id: a number where it is one."""
+def parse_id(text: str) -> int | str | None:
+    """A trade's id: a number where it is one; None where there is none."""
+    if not text:
+        return None
     return int(text) if text.isascii() and text.isdigit() and len(text) <= WHOLE_DIGITS else text
 
 

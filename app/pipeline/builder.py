@@ -10,6 +10,7 @@ from app.live.hub import FeedState
 from app.market.feed import Closing, FeedFold, Forming, OpenCandle
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import TICKER, Batch
+from app.pipeline.link import Wanted
 from app.pipeline.refolding import refold
 from app.pipeline.resume import ResumePoint
 from app.storage.database import StoreError
@@ -47,8 +48,7 @@ class Builder:
         self._batches = ResumePoint()
         self._subscriptions = Subscriptions()
         self._pending: dict[int, str] = {}
-        self.wanted: frozenset[str] = frozenset()
-        """The symbols that are to be built, `ALL` among them."""
+        self.wanted = Wanted()
         self._refresh_due = 0
         self._waiting: _Commit | None = None
         self._folding = threading.Lock()
@@ -105,7 +105,8 @@ class Builder:
             (row.symbol, row.since, row.until) for row in rows if not row.pending
         )
         self._pending = {row.id: row.symbol for row in rows if row.pending}
-        self.wanted = frozenset(row.symbol for row in rows if row.active)
+        active = frozenset(row.symbol for row in rows if row.active)
+        self.wanted = Wanted(active, frozenset(self._pending.values()))
         self._refresh_due = now + REFRESH_MS
 
     def _read(self) -> None:

@@ -1,9 +1,17 @@
 """Time that nobody can set: the host's clock as it was at the start, carried on monotonically, and
-its offset from an exchange's clock. Knows no exchange."""
+its offset from an exchange's clock."""
 
 import time
+from collections.abc import Callable
+from typing import Protocol
+
+from app.exchanges.base import ExchangeError
+from app.live.hub import FeedState
 
 COARSE_MS = 500
+MEASURE_MS = 60_000
+MEASURE_AGAIN_MS = 10_000
+LEAP_MS = 2_000
 
 # CLOCK_BOOTTIME goes on while the machine is suspended; where it is missing, the monotonic clock.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -38,3 +46,54 @@ def settle_offset(offset: int | None, shown: tuple[int, int], asked: int, answer
     if shown[1] - shown[0] >= COARSE_MS and low <= 0 <= high:
         return 0
     return low
+
+
+class _Shows(Protocol):
+    def server_time(self) -> tuple[int, int] | None:
+        """The exchange's clock, (earliest, latest) in epoch ms."""
+
+
+class ExchangeClock:
+    """What has to be added to our `clock` to have the exchange's, measured again and again. offset:
+    ms, None before the first measure; measured: whether the exchange itself told, and not only the
+    date of its answers."""
+
+    def __init__(self, adapter: _Shows, clock: Callable[[], int], state: FeedState) -> None:
+        self._adapter, self._clock, self._state = adapter, clock, state
+        self.offset: int | None = None
+        self.measured = False
+        self._doubted: int | None = None
+        self._due = 0
+
+    def measure(self, now: int) -> None:
+        """Ask the exchange for its clock if it is time to; where it has none, the Date header of
+        its answers serves."""
+        if now < self._due:
+            return
+        asked = self._clock()
+        # Not every time: two requests that both hang would hold up the log's clock.
+        self._due = now + MEASURE_AGAIN_MS
+        try:
+            shown = self._adapter.server_time()
+        except ExchangeError:
+            return
+        if shown is None:
+            self._due = now + MEASURE_MS
+        elif self.settle(shown, asked):
+            self.measured = True
+            self._due = now + MEASURE_MS
+        else:
+            self._due = now
+
+    def settle(self, shown: tuple[int, int], asked: int) -> bool:
+        """Take a measure over; a leap only when the next measure says the same, for one wrong
+        answer would decide windows that nobody can open again."""
+        offset = settle_offset(self.offset, shown, asked, self._clock())
+        known, doubted = self.offset, self._doubted
+        leaps = known is not None and abs(offset - known) > LEAP_MS
+        self._doubted = offset if leaps else None
+        if leaps and (doubted is None or abs(offset - doubted) > LEAP_MS):
+            return False
+        self.offset = self._state.offset = offset
+        self._doubted = None
+        return True

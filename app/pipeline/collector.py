@@ -1,7 +1,6 @@
 """The collector of one feed: asks the exchange on a fixed cadence and writes what came, or why
 nothing came, to the tick log. Decides nothing about candles."""
 
-import logging
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -10,21 +9,16 @@ from app.exchanges.base import Answer, ExchangeError, Refused, TickerAdapter, Un
 from app.live.hub import FeedState
 from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch, Tick
 from app.pipeline.changes import Changes
-from app.pipeline.clock import settle_offset
+from app.pipeline.clock import ExchangeClock
+from app.pipeline.trouble import Trouble
 from app.ticklog import FeedLog
 
 IDLE_MS = 1_000
-MEASURE_MS = 60_000
-MEASURE_AGAIN_MS = 10_000
-LEAP_MS = 2_000
 BACKOFF_MS = 5_000
 REFUSED_MS = 120_000
 """An exchange that refuses us is left alone for so long at least."""
 PATIENT_ERRORS = 3
 """The third error in a row begins the back-off."""
-SAY_AGAIN_MS = 60_000
-
-log = logging.getLogger(__name__)
 
 
 class Collector:
@@ -45,11 +39,9 @@ class Collector:
         self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
         self._poll_ms, self._jitter = poll_ms, jitter
         self._changes = Changes()
-        self._offset: int | None = None
-        self._doubted: int | None = None
-        self._measured = False
-        self._due = self._measure_due = self._logged = self._said = 0
-        self._errors = 0
+        self._theirs = ExchangeClock(adapter, clock, state)
+        self._due = self._logged = 0
+        self._trouble = Trouble(adapter.name, state)
         self._start = self._first = True
 
     def step(self, now: int) -> int:
@@ -58,13 +50,13 @@ class Collector:
         if now >= self._due:
             self._poll(now)
         elif now - self._logged >= IDLE_MS:
-            self._append(IDLE, now, now, offset=self._offset)
+            self._append(IDLE, now, now, offset=self._theirs.offset)
         return min(self._due, self._logged + IDLE_MS)
 
     def _poll(self, now: int) -> None:
         self._due = self._due or now
-        if now >= self._measure_due and not self._measured:
-            self._measure(now)
+        if not self._theirs.measured:
+            self._theirs.measure(now)
         asked = self._clock()
         try:
             answer = self._adapter.quotes()
@@ -72,44 +64,13 @@ class Collector:
             self._failed(asked, error)
         else:
             self._succeeded(asked, self._clock(), answer)
-            if now >= self._measure_due:
-                # After the poll: if it hangs, polls are still close enough together.
-                self._measure(now)
-
-    def _measure(self, now: int) -> None:
-        """Ask the exchange for its clock; where it has none, the answers' Date header serves."""
-        asked = self._clock()
-        # Not at every poll: two requests that both hang would hold up the log's clock.
-        self._measure_due = now + MEASURE_AGAIN_MS
-        try:
-            shown = self._adapter.server_time()
-        except ExchangeError:
-            return
-        if shown is None:
-            self._measure_due = now + MEASURE_MS
-        elif self._settle(shown, asked):
-            self._measured = True
-            self._measure_due = now + MEASURE_MS
-        else:
-            self._measure_due = now
-
-    def _settle(self, shown: tuple[int, int], asked: int) -> bool:
-        """Take the measure over; a leap only when the next measure says the same, for one wrong
-        answer would decide windows that nobody can open again."""
-        offset = settle_offset(self._offset, shown, asked, self._clock())
-        known, doubted = self._offset, self._doubted
-        leaps = known is not None and abs(offset - known) > LEAP_MS
-        self._doubted = offset if leaps else None
-        if leaps and (doubted is None or abs(offset - doubted) > LEAP_MS):
-            return False
-        self._offset = self._state.offset = offset
-        self._doubted = None
-        return True
+            # After the poll: if it hangs, polls are still close enough together.
+            self._theirs.measure(now)
 
     def _succeeded(self, asked: int, answered: int, answer: Answer) -> None:
-        if answer.clock is not None and not self._measured:
-            self._settle(answer.clock, asked)
-        offset = self._offset or 0
+        if answer.clock is not None and not self._theirs.measured:
+            self._theirs.settle(answer.clock, asked)
+        offset = self._theirs.offset or 0
         ticks, rejected = self._changes.ticks(answer, asked + offset, answered + offset)
         # Without times, the first prices say nothing of what was traded before them.
         blind = self._first and any(quote.time == 0 for quote in answer.quotes)
@@ -117,9 +78,7 @@ class Collector:
             OK, asked, answered, offset=offset, ticks=ticks, rejected=rejected, blind=blind
         )
         self._first = False
-        if self._errors:
-            log.info("%s answers again after %d errors", self._adapter.name, self._errors)
-        self._errors = 0
+        self._trouble.over()
         self._due = self._next_on_cadence(answered)
         state = self._state
         state.state, state.retry_at = "polling", None
@@ -129,15 +88,13 @@ class Collector:
     def _failed(self, asked: int, error: ExchangeError) -> None:
         answered = self._clock()
         outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
-        self._append(outcome, asked, answered, offset=self._offset, error=error.reason)
-        self._errors += 1
+        self._append(outcome, asked, answered, offset=self._theirs.offset, error=error.reason)
+        self._trouble.errors += 1
         self._due = self._next_after_error(answered, error)
         state = self._state
-        state.state = "backing_off" if self._errors >= PATIENT_ERRORS else "polling"
-        state.last_error, state.last_error_time = f"{error.reason}: {error}", self._logged
-        state.retry_at = self._due + (self._offset or 0)
-        state.errors[error.reason] += 1
-        self._say(answered, error)
+        state.state = "backing_off" if self._trouble.errors >= PATIENT_ERRORS else "polling"
+        state.retry_at = self._due + (self._theirs.offset or 0)
+        self._trouble.note(answered, self._theirs.offset, error)
 
     def _append(
         self,
@@ -180,20 +137,8 @@ class Collector:
             wait = max(wait, REFUSED_MS)
         if wait:
             return now + int(wait)
-        if self._errors < PATIENT_ERRORS:
+        if self._trouble.errors < PATIENT_ERRORS:
             return self._next_on_cadence(now)
-        doubled = self._poll_ms * 2.0 ** min(self._errors - PATIENT_ERRORS + 1, 16)
+        doubled = self._poll_ms * 2.0 ** min(self._trouble.errors - PATIENT_ERRORS + 1, 16)
         wait = max(self._poll_ms, min(doubled, BACKOFF_MS) * (0.75 + 0.25 * self._jitter()))
         return now + int(wait)
-
-    def _say(self, now: int, error: ExchangeError) -> None:
-        """The first error of a row at once, then one a minute."""
-        if self._errors == 1 or now - self._said >= SAY_AGAIN_MS:
-            self._said = now
-            log.warning(
-                "%s: no answer (%s: %s), %d in a row; it will be asked again",
-                self._adapter.name,
-                error.reason,
-                error,
-                self._errors,
-            )

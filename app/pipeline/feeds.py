@@ -8,14 +8,17 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.exchanges.base import TickerAdapter
+from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.live.hub import Feed, Hub, LoopState
 from app.market.feed import FeedFold
 from app.market.observation import Pace
+from app.market.ticks import TRADES
 from app.market.windows import DAY
 from app.pipeline.builder import Builder
 from app.pipeline.collector import Collector
+from app.pipeline.link import Wanted
 from app.pipeline.loops import Loop, Seldom, Step
+from app.pipeline.streaming import StreamCollector
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore, NotOwner
 from app.ticklog.files import SegmentLog, log_id
@@ -46,17 +49,20 @@ class RunningFeed:
         feed: Feed,
         engine: Engine,
         hub: Hub,
-        make_adapter: Callable[[], TickerAdapter],
+        make_ticker: Callable[[], TickerAdapter],
+        make_trades: Callable[[], TradesAdapter],
         settings: FeedSettings,
     ) -> None:
         self.feed, self.disowned = feed, False
-        self._hub, self._settings, self._make_adapter = hub, settings, make_adapter
+        self._hub, self._settings = hub, settings
+        self._make_ticker, self._make_trades = make_ticker, make_trades
         self._state = hub.feed(feed)
         self._store = FeedStore(engine, *feed)
         folder = settings.folder
         self._log = SegmentLog(folder / ".".join(feed), log_id(folder))
         self._begin: int | None = self._log.end
-        self._adapter: TickerAdapter | None = None
+        self._adapter: TickerAdapter | TradesAdapter | None = None
+        self._wanted = Wanted()
         self._errors = 0
         self._say, self._prune_due = Seldom(), Seldom(PRUNE_SECONDS)
         self.collector = self._loop("collector", self._make_collector)
@@ -90,10 +96,8 @@ class RunningFeed:
         # A new adapter: the old one would leave out what it has already told.
         if self._adapter is not None:
             self._adapter.close()
-        self._adapter = self._make_adapter()
+        collector = self._stream() if self.feed[1] == TRADES else self._poller()
         clock = self._hub.clock
-        poll = self._settings.poll
-        collector = Collector(self._adapter, self._log, clock, self._state, poll)
 
         def step() -> float:
             before = self._log.end
@@ -104,9 +108,26 @@ class RunningFeed:
 
         return step
 
+    def _poller(self) -> Collector:
+        self._adapter = adapter = self._make_ticker()
+        poll = self._settings.poll
+        return Collector(adapter, self._log, self._hub.clock, self._state, poll)
+
+    def _stream(self) -> StreamCollector:
+        self._adapter = adapter = self._make_trades()
+        last = self._log.last()
+        return StreamCollector(
+            adapter,
+            self._log,
+            self._hub.clock,
+            self._state,
+            lambda: self._wanted,
+            None if last is None else last.answered,
+        )
+
     def _make_builder(self) -> Step:
         settings, clock = self._settings, self._hub.clock
-        fold = FeedFold(settings.intervals, settings.pace)
+        fold = FeedFold(settings.intervals, settings.pace, self.feed[1])
         builder = Builder(fold, self._log, self._store, self._state, clock)
         loaded = False
 
@@ -118,6 +139,7 @@ class RunningFeed:
                     loaded, self._begin = True, None
                     self._hub.forming[self.feed] = builder.forming
                 more = builder.step(clock())
+                self._wanted = builder.wanted
             except NotOwner:
                 self.disowned = True
                 self._hub.wake()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from app.exchanges.base import TickerAdapter
+from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.live.hub import Feed, Hub, LoopState
 from app.market.windows import DAY, window_open
 from app.pipeline.feeds import FeedSettings, RunningFeed
@@ -36,7 +36,8 @@ class RunnerSettings:
     source: str
     seeds: tuple[tuple[str, str], ...]
     candles_keep_days: int
-    make_adapter: Callable[[str], TickerAdapter]
+    make_ticker: Callable[[str], TickerAdapter]
+    make_trades: Callable[[str], TradesAdapter]
 
 
 class Runner:
@@ -135,7 +136,8 @@ class Runner:
             feed,
             self._engine,
             self._hub,
-            lambda: self._settings.make_adapter(exchange),
+            lambda: self._settings.make_ticker(exchange),
+            lambda: self._settings.make_trades(exchange),
             self._settings.feed,
         )
         self._feeds[feed] = running

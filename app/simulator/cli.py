@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from app.simulator.faults import KINDS, BadFault, Kind, split
+from app.simulator.faults import KINDS, STREAM_KINDS, BadFault, Kind, split
 from app.simulator.markets import MOST_MARKETS
 from app.simulator.plan import Plan
 from app.simulator.replay import BadFile, read_replay
-from app.simulator.server import Listener, serve, wall_clock
+from app.simulator.server import Listener, serve, wall_clock, websocket_url
 from app.simulator.stream import Exchange
 from app.simulator.tape import Tape
 
@@ -20,7 +20,12 @@ def _told(name: str, kind: Kind) -> str:
     """What the help says of a kind of fault."""
     default = f" [{kind.seconds[0]:g}]" if kind.seconds and kind.seconds[0] is not None else ""
     forms = f"; form={'|'.join(kind.forms)}" if kind.forms else ""
-    return f"  {name:10} {kind.text}{default}{forms}{'; symbol=' if kind.single else ''}"
+    symbol = "; symbol=" if kind.single else ""
+    return f"  {name:10} {kind.text}{default}{forms}{symbol}"
+
+
+def _all_told(kinds: dict[str, Kind]) -> str:
+    return "\n".join(_told(name, kind) for name, kind in kinds.items())
 
 
 HELP = f"""Run a simulated exchange that answers like Poloniex, until Ctrl-C.
@@ -36,19 +41,29 @@ POST of a JSON object with the same keys, DELETE):
   curl localhost:5080/_simulator/faults -d '{{"kind":"429","seconds":5,"count":3}}'
 
 \b
-Kinds [seconds, if none are given]:
-{chr(10).join(_told(name, kind) for name, kind in KINDS.items())}
+Kinds that strike answers over HTTP [seconds, if none are given]:
+{_all_told(KINDS)}
+
+\b
+Kinds that strike the websocket:
+{_all_told(STREAM_KINDS)}
 
 \b
 Keys:
   seconds    how long, how often, or Retry-After, as above
   form       which variety, as above
-  symbol     the market, for the kinds that strike one
+  symbol     the market, for the kinds that strike one; on the websocket one
+             instead of all, but for disconnect and silence of all
   path       only requests that begin so, such as /markets/price
   after      seconds until it begins [0]
   for        seconds until it ends [never]
   count      how many requests it strikes before it is gone
-  share      0 to 1: which part of the requests it strikes [1]
+  share      0 to 1: which part of the requests it strikes [1]; on the websocket
+             which part of the trades, and always the same ones
+
+On the websocket there is no path and no count. A fault strikes the trades that happen between its
+beginning and its end, silence those that are due then. What a hole left out everywhere stays away
+when the hole has ended, until all faults are called off.
 """
 
 
@@ -133,7 +148,10 @@ def _utc(time: int) -> str:
 
 
 def _announce(url: str) -> None:
-    click.echo(f"Simulated Poloniex at {url}: set POLONIEX_URL={url} POLONIEX_LEGACY_URL={url}")
+    click.echo(
+        f"Simulated Poloniex at {url}: set POLONIEX_URL={url} POLONIEX_LEGACY_URL={url}"
+        f" POLONIEX_WS_URL={websocket_url(url)}"
+    )
 
 
 def _why(host: str, port: int, error: OSError) -> str:

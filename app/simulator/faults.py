@@ -19,13 +19,15 @@ class BadFault(ValueError):
 class Kind(NamedTuple):
     """seconds: what they are if none are given; absent where a kind takes none. forms: what
     `form` may be, the first is meant if none is given. single: it is a market that it strikes.
-    instead: nothing of the true answer is sent."""
+    instead: nothing of the true answer is sent. shared: it strikes a part of the trades, or one
+    market, if that is wanted."""
 
     text: str
     seconds: tuple[float | None, ...] = ()
     forms: tuple[str, ...] = ()
     single: bool = False
     instead: bool = False
+    shared: bool = False
 
 
 KINDS = {
@@ -47,6 +49,28 @@ KINDS = {
     "vanished": Kind("the market is missing", single=True),
     "frozen": Kind("the market stands still from when the fault begins", single=True),
 }
+"""What strikes answers over HTTP."""
+
+STREAM_KINDS = {
+    "disconnect": Kind(
+        "all are cut, and new ones refused for `seconds` or until it ends",
+        (None,),
+        ("reset", "close"),
+    ),
+    "repeat": Kind("trades come again, at once or within `seconds`", (5.0,), shared=True),
+    "reorder": Kind("trades overtake one another within `seconds`", (1.0,), shared=True),
+    "late": Kind("trades come `seconds` after they happened", (5.0,), shared=True),
+    "hole": Kind(
+        "trades are left out; everywhere: of /trades too, not of candles",
+        forms=("stream", "everywhere"),
+        shared=True,
+    ),
+    "silence": Kind("nothing comes, not even a pong; trades: pongs do", forms=("all", "trades")),
+}
+"""What strikes websockets; one form of `hole` also strikes answers."""
+
+LONGEST_HELD = 600
+"""Seconds. Trades that are held back are held in memory: 60 a second with 3,000 markets."""
 
 
 class Fault(
@@ -58,7 +82,8 @@ class Fault(
 ):
     """What goes wrong. `after` is from when it was planned, `lasting` (`for`) from when it begins,
     both in seconds, by the exchange's clock; it strikes at most `count` requests, each with
-    probability `share`, of those whose targets begin with `path`."""
+    probability `share`, of those whose targets begin with `path`. On a stream it strikes trades
+    that happen while it acts, each with probability `share`."""
 
     kind: str
     seconds: Seconds | None = None
@@ -76,7 +101,7 @@ KEYS = Fault.__struct_encode_fields__
 
 def allowed() -> str:
     """What a fault may say."""
-    return f"kinds: {', '.join(KINDS)}; keys: {', '.join(KEYS[1:])}"
+    return f"kinds: {', '.join([*KINDS, *STREAM_KINDS])}; keys: {', '.join(KEYS[1:])}"
 
 
 def split(text: str) -> dict[str, object]:
@@ -100,22 +125,51 @@ def read(given: object, symbols: Collection[str]) -> Fault:
         problem, _, key = str(error).partition(" - at `$.")
         where = f"{key.rstrip('`')}: " if key else ""
         raise BadFault(f"{where}{problem}; {allowed()}") from error
-    if fault.kind not in KINDS:
+    if fault.kind in KINDS:
+        kind = KINDS[fault.kind]
+        _check_market(fault, kind, symbols)
+    elif fault.kind in STREAM_KINDS:
+        kind = STREAM_KINDS[fault.kind]
+        _check_stream(fault, kind, symbols)
+    else:
         raise BadFault(f"kind: {fault.kind!r} is none; {allowed()}")
-    return _completed(fault, KINDS[fault.kind], symbols)
+    return _completed(fault, kind)
 
 
-def _completed(fault: Fault, kind: Kind, symbols: Collection[str]) -> Fault:
+def _check_market(fault: Fault, kind: Kind, symbols: Collection[str]) -> None:
+    if kind.single and fault.symbol not in symbols:
+        raise BadFault(f"symbol: {fault.kind} needs one that is listed, not {fault.symbol!r}")
+    if fault.symbol and not kind.single:
+        raise BadFault(f"symbol: {fault.kind} takes none; path=/markets/{fault.symbol} may do")
+
+
+def _check_stream(fault: Fault, kind: Kind, symbols: Collection[str]) -> None:
+    if fault.path != "/" or fault.count is not None:
+        key = "count" if fault.path == "/" else "path"
+        raise BadFault(f"{key}: {fault.kind} strikes a stream, not requests, and takes none")
+    if fault.share != 1 and not kind.shared:
+        raise BadFault(f"share: {fault.kind} takes none")
+    if kind.shared and kind.seconds and (fault.seconds or 0) > LONGEST_HELD:
+        raise BadFault(f"seconds: {fault.kind} takes up to {LONGEST_HELD}")
+    if fault.symbol and fault.symbol not in symbols:
+        raise BadFault(f"symbol: {fault.symbol!r} is not listed")
+    if fault.symbol and (fault.kind == "disconnect" or fault.form == "all"):
+        raise BadFault(f"symbol: {' '.join((fault.kind, fault.form)).strip()} takes none")
+
+
+def _completed(fault: Fault, kind: Kind) -> Fault:
     """With what its kind means if nothing is said, and nothing that its kind does not know."""
     if fault.seconds is not None and not kind.seconds:
         raise BadFault(f"seconds: {fault.kind} takes none")
     if fault.form not in ("", *kind.forms):
         forms = " or ".join(kind.forms) or "none"
         raise BadFault(f"form: {fault.kind} takes {forms}, not {fault.form!r}")
-    if kind.single and fault.symbol not in symbols:
-        raise BadFault(f"symbol: {fault.kind} needs one that is listed, not {fault.symbol!r}")
-    if fault.symbol and not kind.single:
-        raise BadFault(f"symbol: {fault.kind} takes none; path=/markets/{fault.symbol} may do")
     seconds = kind.seconds[0] if kind.seconds and fault.seconds is None else fault.seconds
-    form = fault.form or (kind.forms[0] if kind.forms else "")
+    form = fault.form or _usual_form(fault, kind)
     return msgspec.structs.replace(fault, seconds=seconds, form=form)
+
+
+def _usual_form(fault: Fault, kind: Kind) -> str:
+    if fault.kind == "silence" and fault.symbol:
+        return "trades"  # a pong is of no market
+    return kind.forms[0] if kind.forms else ""

@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from io import BufferedReader
 from typing import Protocol, cast
 
 from app.simulator.answers import Answers
+from app.simulator.broadcast import Broadcast
 from app.simulator.control import CONTROL, MOST_BYTES, control
-from app.simulator.plan import Plan, Planned
+from app.simulator.plan import Plan
+from app.simulator.planned import Planned
 from app.simulator.questions import whole
 from app.simulator.spoiled import Reply, json_reply, spoil
+from app.simulator.websocket import WEBSOCKET, BadHandshake, Patience, Websocket
 
 LOOK = 0.02
 """Seconds between two looks whether a wait is over."""
@@ -27,6 +31,8 @@ class Site(Protocol):
 
     answers: Answers
     faults: Plan
+    broadcast: Broadcast
+    patience: Patience
     now: Callable[[], int]
     stopping: threading.Event
 
@@ -43,6 +49,9 @@ class Handler(BaseHTTPRequestHandler):
         if self._is_control():
             self._send(control(self.site.faults, "GET", self.path, b""))
             return
+        if self.path.partition("?")[0] == WEBSOCKET:
+            self._converse()
+            return
         planned, twist = self.site.faults.strike(self.path)
         reply = json_reply(*self.site.answers.to(self.path, self.site.now(), twist))
         if planned:
@@ -55,6 +64,28 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._change("POST")
+
+    def _converse(self) -> None:
+        """All that is said on a websocket, to its end."""
+        self.close_connection = True
+        subscriber, refusal = self.site.broadcast.join()
+        if not subscriber:
+            if refusal == "reset":
+                self._reset()
+            else:
+                self._send(json_reply(503, {"code": 503, "message": "Service unavailable"}))
+            return
+        try:
+            websocket = Websocket(self.connection, self.site, subscriber)
+            websocket.shake_hands(self.headers.items(), self.path)
+            # A client need not wait for our half of the handshake; what it sent is read already.
+            websocket.hear(cast(BufferedReader, self.rfile).peek())
+            if websocket.run() == "reset":
+                self._reset()
+        except BadHandshake as problem:
+            self._send(json_reply(400, {"code": 400, "message": str(problem)}))
+        finally:
+            self.site.broadcast.leave(subscriber)
 
     def _is_control(self) -> bool:
         return self.path.partition("?")[0].startswith(CONTROL)

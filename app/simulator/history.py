@@ -65,7 +65,7 @@ def trades(asked: Question) -> object:
     start, span, found = now + 1, 10 * MINUTE, list[Trade]()
     while len(found) < limit and start > market.listed:
         end, start = start, start - span
-        found = asked.tape.trades(market.symbol, start, end) + found
+        found = asked.trades(start, end) + found
         span *= 2
     return [_trade(trade, now) for trade in found[: -limit - 1 : -1]]
 

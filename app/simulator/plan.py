@@ -4,74 +4,17 @@ The clock is an argument; the same requests always have the same fate.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from random import Random
 
 import msgspec
-from msgspec import to_builtins
 
-from app.simulator.faults import KINDS, BadFault, Fault, read
+from app.simulator.fates import hidden
+from app.simulator.faults import KINDS, BadFault, read
+from app.simulator.planned import Planned
 from app.simulator.questions import Twist
 
 MOST_FAULTS = 100
-
-LISTS = (["markets"], ["markets", "price"], ["markets", "ticker24h"])
-"""The paths that show every market."""
-
-
-@dataclass(slots=True)
-class Planned:
-    """A fault that waits or acts: its number, when it was planned (ms), how many requests it
-    concerned so far, how many of them it struck, and whether it was called off."""
-
-    id: int
-    fault: Fault
-    at: int
-    seen: int = 0
-    hits: int = 0
-    lifted: bool = False
-
-    @property
-    def begins(self) -> int:
-        return self.at + round(self.fault.after * 1000)
-
-    def over(self, now: int) -> bool:
-        """Whether it acts no more on a request that it already struck."""
-        lasting = self.fault.lasting
-        return self.lifted or (lasting is not None and now >= self.begins + lasting * 1000)
-
-    def spent(self, now: int) -> bool:
-        """Whether it strikes nobody any more."""
-        return self.over(now) or self.hits == self.fault.count
-
-    def strikes(self, target: str, now: int, seed: int) -> bool:
-        """Whether this request is struck, which is counted. One row of requests always has the
-        same fate."""
-        fault = self.fault
-        if now < self.begins or self.spent(now) or not _concerns(fault, target):
-            return False
-        self.seen += 1
-        draw = Random(f"{seed} fault {self.id} {self.seen}").random()
-        struck = draw < fault.share
-        self.hits += struck
-        return struck
-
-    def row(self, now: int) -> dict[str, object]:
-        """How it is listed."""
-        state = "active" if now >= self.begins else "planned"
-        return {"id": self.id, **to_builtins(self.fault), "state": state, "hits": self.hits}
-
-
-def _concerns(fault: Fault, target: str) -> bool:
-    if not target.startswith(fault.path):
-        return False
-    if not fault.symbol:
-        return True
-    parts = target.partition("?")[0].split("/")[1:]
-    if fault.kind in ("nan", "zero") and parts[-1] not in ("public", "price", "ticker24h"):
-        return False
-    return parts[0] == "public" or parts in LISTS or parts[:2] == ["markets", fault.symbol]
 
 
 def strike(
@@ -113,8 +56,11 @@ class Plan:
     """The faults of an exchange that lists `symbols`. Its threads may share it."""
 
     def __init__(self, symbols: Collection[str], now: Callable[[], int], seed: int = 1) -> None:
-        self._symbols, self._now, self._seed = symbols, now, seed
+        self._symbols, self._now, self.seed = symbols, now, seed
         self._planned: list[Planned] = []
+        # What a fault did to a stream stays so when it has ended: trades are looked at later than
+        # they happen, and those that are left out everywhere do not come back.
+        self._ended: deque[Planned] = deque(maxlen=MOST_FAULTS)
         self._last_id = self._all_lifted_to = 0
         self._lock = threading.Lock()
 
@@ -154,19 +100,32 @@ class Plan:
                 planned.lifted = True
             if number is None:
                 self._all_lifted_to = self._last_id
+                self._ended.clear()
             self._forget()
         return len(gone)
 
     def strike(self, target: str) -> tuple[Planned | None, Twist]:
         """What happens to a request."""
         with self._lock:
-            return strike(self._planned, target, self._now(), self._seed)
+            asked = [one for one in self._planned if not one.of_stream]
+            whole, twist = strike(asked, target, self._now(), self.seed)
+            return whole, twist._replace(hidden=hidden(self._of_stream(), self.seed))
+
+    def of_stream(self) -> list[Planned]:
+        """What strikes streams and was not called off, also what has ended or is to begin."""
+        with self._lock:
+            return self._of_stream()
 
     def holds(self, planned: Planned) -> bool:
         """Whether one that was struck still feels it."""
         # One that struck its last request is not in the list any more, but may still hold it.
         return planned.id > self._all_lifted_to and not planned.over(self._now())
 
+    def _of_stream(self) -> list[Planned]:
+        return [one for one in (*self._ended, *self._planned) if one.of_stream]
+
     def _forget(self) -> None:
         now = self._now()
+        spent = (one for one in self._planned if one.spent(now))
+        self._ended.extend(one for one in spent if one.of_stream and not one.lifted)
         self._planned = [planned for planned in self._planned if not planned.spent(now)]

@@ -1,6 +1,6 @@
 """What is asked of the simulated exchange, and how it refuses. Knows no path."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -23,13 +23,23 @@ class Refusal(Exception):
         self.status, self.body = status, body
 
 
+Hidden = Callable[[str, Trade], bool]
+"""Whether this trade of a market is kept from who asks for trades."""
+
+
+def nothing(symbol: str, trade: Trade) -> bool:
+    """Of a sound exchange nothing is hidden."""
+    return False
+
+
 class Twist(NamedTuple):
     """What faults do to single markets: which are missing, what stands where their price should
-    be, and since when (ms) they stand still."""
+    be, since when (ms) they stand still, and which trades are not told."""
 
     vanished: frozenset[str] = frozenset()
     prices: Mapping[str, object] = MappingProxyType({})
     frozen: Mapping[str, int] = MappingProxyType({})
+    hidden: Hidden = nothing
 
 
 class Question(NamedTuple):
@@ -60,6 +70,13 @@ class Question(NamedTuple):
 
     def last_trade(self, symbol: str) -> Trade | None:
         return self.tape.last_trade(symbol, self.time(symbol))
+
+    def trades(self, start: int, end: int) -> list[Trade]:
+        """The market's trades of `[start, end)` that show."""
+        trades = self.tape.trades(self.symbol, start, end)
+        if self.twist.hidden is nothing:
+            return trades
+        return [trade for trade in trades if not self.twist.hidden(self.symbol, trade)]
 
     def price(self, symbol: str, price: str) -> object:
         """What to write where this market's price belongs."""

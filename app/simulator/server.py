@@ -11,16 +11,23 @@ from http.server import ThreadingHTTPServer
 from typing import Any, Self
 
 from app.simulator.answers import Answers
+from app.simulator.broadcast import Broadcast
 from app.simulator.handler import Handler
 from app.simulator.plan import Plan
 from app.simulator.stream import Exchange
 from app.simulator.tape import Tape
+from app.simulator.websocket import WEBSOCKET, Patience
 
 Clock = Callable[[], int]
 """Says what time it is, in epoch ms."""
 
 Ready = Callable[[str], object]
 """Is told the URL once connections are accepted."""
+
+
+def websocket_url(url: str) -> str:
+    """Where the websocket of the exchange at `url` is."""
+    return url.replace("http", "ws", 1) + WEBSOCKET
 
 
 def wall_clock() -> int:
@@ -33,6 +40,8 @@ class Listener(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, exchange: Tape, faults: Plan, now: Clock) -> None:
         self.answers, self.faults, self.now = Answers(exchange), faults, now
+        self.broadcast = Broadcast(exchange, faults, now)
+        self.patience = Patience()
         self.stopping = threading.Event()
         self.open: set[socket.socket] = set()
         super().__init__((host, port), Handler)
@@ -69,7 +78,8 @@ class Server:
     `stop` cuts off whoever is connected. A new one may take over the same port.
 
     Port 0 takes a free one. Raises OSError where it cannot listen. `exchange` knows the truth: the
-    one that was given, or the one that `seed` and `markets` make. `faults` spoil the answers.
+    one that was given, or the one that `seed` and `markets` make. `faults` spoil the answers and
+    the stream; `patience` is what its websockets have with their clients.
     """
 
     def __init__(
@@ -79,14 +89,17 @@ class Server:
         port: int = 0,
         now: Clock = wall_clock,
         exchange: Tape | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.exchange = exchange or Exchange(seed, markets)
         self.faults = Plan(self.exchange.markets, now, seed)
         self._listener = Listener("127.0.0.1", port, self.exchange, self.faults, now)
+        self._listener.patience = patience or Patience()
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.02,), name="simulator", daemon=True
         )
         self.url = f"http://127.0.0.1:{self._listener.server_port}"
+        self.websocket_url = websocket_url(self.url)
 
     def start(self) -> None:
         self._thread.start()

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from app.market.coverage import FOREVER, Span
 from app.market.feed import Forming
@@ -15,6 +15,7 @@ from app.storage.coverages import Coverages
 from app.storage.database import reading, reading_once
 from app.storage.feeds import Position
 from app.storage.filling import NONE, PREVIOUS, FilledLane, set_prices
+from app.storage.history import RowsThen
 from app.storage.lanes import Course, Lane, Stop
 from app.storage.rows import Key, Rows, Series, State, StoredCandle
 from app.storage.tables import feed_positions, series
@@ -34,7 +35,8 @@ class PageQuery:
     stored: the intervals (ms) that are stored now; symbols: None for all; after: the key that the
     page follows, in the direction of reading; fill: rows for decided windows without a candle;
     min_coverage: 0 to 1; forming: what is open, if that is wanted too; closed_through: what the
-    page before took for closed (ms), where all pages shall show one state.
+    page before took for closed (ms), where all pages shall show one state; as_of: a moment (ms),
+    for what was stored then in the very intervals that are asked for; kind: one of `gaps.KINDS`.
     """
 
     exchange: str
@@ -51,13 +53,18 @@ class PageQuery:
     min_coverage: Decimal = Decimal(0)
     forming: Forming | None = None
     closed_through: int | None = None
+    as_of: int | None = None
+    kind: str | None = None
 
 
-class Page(NamedTuple):
+T = TypeVar("T")
+
+
+class Page(NamedTuple, Generic[T]):
     """Rows in reading order. after: where the next page begins, None where there is none. state: of
     the feed, from before the rows were read: what it calls closed is in the page."""
 
-    rows: list[StoredCandle]
+    rows: list[T]
     after: Key | None
     state: State
 
@@ -75,12 +82,19 @@ class FeedPosition(NamedTuple):
     position: Position
 
 
-def read_page(engine: Engine, query: PageQuery) -> Page:
+def read_page(engine: Engine, query: PageQuery) -> Page[StoredCandle]:
     """One page. It may have fewer rows than were asked for although more follow: `after` tells."""
     with reading(engine) as connection:
-        rows = Rows(connection, (query.exchange, query.source))
+        rows = _rows(connection, query)
         state = rows.state()
-        return _Reading(rows, query, state).page()
+        return Reading(rows, query, state).page()
+
+
+def _rows(connection: Connection, query: PageQuery) -> Rows:
+    feed = query.exchange, query.source
+    if query.as_of is None:
+        return Rows(connection, feed)
+    return RowsThen(connection, feed, query.as_of)
 
 
 def feed_state(engine: Engine, exchange: str, source: str) -> State:
@@ -102,17 +116,18 @@ def feed_positions_of_all(engine: Engine) -> tuple[list[FeedPosition], int]:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One page in the making."""
+class Reading:
+    """One page in the making. What is asked of other symbols and other windows than those of
+    candles overrides `known`, `first_windows` and `chosen`."""
 
     rows: Rows
     query: PageQuery
     state: State
-    _series: list[Series] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
     _kept: list[Kept] = field(default_factory=list)
     _gaps: dict[int, list[Span]] = field(default_factory=dict)
     _first_times: dict[int, dict[str, int]] = field(default_factory=dict)
-    _coverages: Coverages | None = None
+    coverages: Coverages | None = None
 
     def __post_init__(self) -> None:
         query = self.query
@@ -125,7 +140,7 @@ class _Reading:
             ]
             self.query = query = replace(query, forming=query.forming._replace(candles=open_still))
         self._kept = self.rows.kept() or [Kept(length, 0, FOREVER) for length in query.stored]
-        known = self.rows.series(query.symbols)
+        known = self.known()
         if query.forming is not None:
             names = {part.symbol for part in query.forming.candles}
             names -= {one.symbol for one in known}
@@ -134,41 +149,54 @@ class _Reading:
                 Series(name, 0) for name in names if not query.symbols or name in query.symbols
             ]
             known.sort()
-        self._series = known[::-1] if query.down else known
+        self.series = known[::-1] if query.down else known
 
-    def page(self) -> Page:
+    def known(self) -> list[Series]:
+        """The symbols to read, by name."""
+        return self.rows.series(self.query.symbols)
+
+    def choosy(self) -> bool:
+        """Whether many rows may be left out by `chosen`."""
+        return bool(self.query.min_coverage)
+
+    def page(self) -> Page[StoredCandle]:
         """See `read_page`."""
         query = self.query
         nothing = self.state.closed_through is None and query.forming is None
-        if nothing or not self._series:
+        if nothing or not self.series:
             return Page([], None, self.state)
         lanes = [self._lane(interval) for interval in query.intervals]
-        self._coverages = Coverages(self.rows, self._gaps, query.forming)
+        self.coverages = Coverages(self.rows, self._gaps, query.forming)
         # Where many may be left out, they are looked at many at a time.
-        count = max(query.limit, AT_ONCE) if query.min_coverage else query.limit
+        count = max(query.limit, AT_ONCE) if self.choosy() else query.limit
         found: list[StoredCandle] = []
         while True:
             some, after, stopped = self._collect(lanes, count)
-            found += self._chosen(some)
+            found += self.chosen(some)
             if len(found) > query.limit:
                 return Page(found[: query.limit], found[query.limit - 1].key, self.state)
             if after is None or stopped or len(found) == query.limit:
                 return Page(found, after, self.state)
+            count *= 2
 
     def _lane(self, interval: int) -> Lane | FilledLane:
         query, forming = self.query, self.query.forming
         through = self.state.closed_through
         start = query.start or 0
         end = LATEST if query.end is None else query.end
+        end = end if self.rows.end is None else min(end, self.rows.end)
         first, last = bounds(interval, start, end, None if forming is not None else through)
         found = stretches(interval, first, last, self._kept)
+        if query.as_of is not None:
+            # What was merged from others then had a coverage that nobody has written down.
+            found = [stretch for stretch in found if stretch.base == interval]
         self._gaps[interval] = [span for stretch in found for span in stretch.spans]
         budget = SCAN // len(query.intervals)
         lane = Lane(
             self.rows,
             Course(
                 interval,
-                self._series,
+                self.series,
                 found[::-1] if query.down else found,
                 query.down,
                 query.after,
@@ -181,14 +209,14 @@ class _Reading:
         if query.fill == NONE:
             return lane
         grid = bounds(interval, start, end, through or 0)
-        return FilledLane(lane, self._first_windows(interval), grid, budget)
+        return FilledLane(lane, self.first_windows(interval), grid, budget)
 
-    def _first_windows(self, interval: int) -> dict[str, int]:
+    def first_windows(self, interval: int) -> dict[str, int]:
         """When the first window of each symbol opened."""
         first: dict[str, int] = {}
         for base in self._bases(interval):
             if base not in self._first_times:
-                self._first_times[base] = self.rows.first_times(self._series, base)
+                self._first_times[base] = self.rows.first_times(self.series, base)
             for symbol, time in self._first_times[base].items():
                 window = window_open(time, interval)
                 first[symbol] = min(window, first.get(symbol, window))
@@ -229,11 +257,11 @@ class _Reading:
                     best, best_key = lane, key
         return best
 
-    def _chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
+    def chosen(self, found: list[StoredCandle]) -> list[StoredCandle]:
         """`found` with prices and coverage, as far as it is covered well enough."""
         query = self.query
         if query.fill == PREVIOUS:
             bases = {interval: self._bases(interval) for interval in query.intervals}
-            found = set_prices(found, self.rows, self._series, bases, query.down)
-        assert self._coverages is not None
-        return covered(self._coverages.complete(found), query.min_coverage)
+            found = set_prices(found, self.rows, self.series, bases, query.down)
+        assert self.coverages is not None
+        return covered(self.coverages.complete(found), query.min_coverage)

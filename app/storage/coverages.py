@@ -43,6 +43,14 @@ class Coverages:
             self._load(start, end)
         return [row if row.coverage is not None else self._of(row) for row in found]
 
+    def subscribed(self, row: StoredCandle) -> bool:
+        """Whether any moment of its window was to be observed; of a row from `complete` that had no
+        coverage."""
+        assert self._periods is not None
+        end = row.open_time + row.interval
+        periods = self._periods.periods(row.symbol)
+        return any(since < end and until > row.open_time for since, until in periods)
+
     def _load(self, start: int, end: int) -> None:
         rows = self._rows
         spans = observed.spans(rows.connection, rows.feed, start, end)

@@ -16,8 +16,8 @@ from app.market.ticks import TRADES
 from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
-from app.storage.revisions import KnownRows, row_values, write_changes
-from app.storage.rows import hinted
+from app.storage.ranges import hinted
+from app.storage.revisions import KnownRows, note_late, row_values, write_changes
 from app.storage.subscriptions import Subscription
 from app.storage.tables import candles, feed_positions, series
 
@@ -166,6 +166,7 @@ class FeedStore:
                 row["sequence"] = number
             for begin in range(0, len(new), CHUNK):
                 connection.execute(insert(candles), new[begin : begin + CHUNK])
+            note_late(connection, new)
             sequence = found.sequence + len(new)
             replaced = [change for change in changes if change.before is not None]
             revised = write_changes(connection, replaced, ids, stored_at, sequence)

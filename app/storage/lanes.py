@@ -11,7 +11,8 @@ from app.market.feed import OpenCandle
 from app.market.longer import Stretch
 from app.market.windows import window_open
 from app.storage.merging import forming_row, merged
-from app.storage.rows import NAMED, Key, Rows, Series, StoredCandle
+from app.storage.ranges import NAMED
+from app.storage.rows import Key, Rows, Series, StoredCandle
 
 CHUNK = 1_000
 """Symbols in one look-up."""
@@ -54,7 +55,7 @@ class Course:
         """Where `after` leaves off; None for the beginning."""
         if self.after is None:
             return None
-        time, symbol, interval = self.after
+        time, symbol, interval, _ = self.after
         window = window_open(time, self.interval)
         if window < time:
             return Place(window if self.down else window + self.interval)
@@ -140,7 +141,7 @@ class Lane:
         if course.interval // stretch.base > MOST_ROWS:
             self._one_large_window(stretch, place)
             return
-        if len(course.series) == 1:
+        if len(course.series) == 1 and self.rows.end is None:
             self._one_symbol(stretch, start, end, count)
             return
         time = self.rows.nth_time(course.series, stretch.base, start, end, count, course.down)
@@ -214,7 +215,7 @@ class Lane:
         return found
 
     def _one_symbol(self, stretch: Stretch, start: int, end: int, count: int) -> None:
-        """Rows of one symbol are in order, so one query does."""
+        """Rows of one symbol are in order, so one query does where none of them is withheld."""
         down, interval = self.course.down, self.course.interval
         one = self.course.series[0]
         found = self.rows.first(one, stretch.base, start, end, count + 1, down)
@@ -241,7 +242,8 @@ class Lane:
         end: int,
     ) -> None:
         """Put the candles of what was found, and of what is forming there, into the buffer."""
-        self.left -= len(found)
+        self.left -= len(found) + self.rows.withheld
+        self.rows.withheld = 0
         through = self.course.closed_through
         if through is not None:
             # What was committed meanwhile may be forming in what we were given: once is enough.

@@ -14,7 +14,7 @@ from app.storage.merging import merged
 from app.storage.rows import Key, Rows, Series, StoredCandle
 
 
-def read_latest(engine: Engine, query: PageQuery) -> Page:
+def read_latest(engine: Engine, query: PageQuery) -> Page[StoredCandle]:
     """By symbol and interval; of the query `start`, `end`, `down`, `fill` and `forming` count for
     nothing. A page has all intervals of its symbols."""
     with reading(engine) as connection:

@@ -8,6 +8,7 @@ from app.storage.tables import (
     candle_revisions,
     candles,
     feed_positions,
+    late_candles,
     stored_intervals,
     unobserved,
 )
@@ -25,7 +26,7 @@ def prune_candles(engine: Engine, before: int) -> int:
     for interval, first in oldest:
         end = min(before, first + DAY)
         with writing(engine) as connection:
-            for table in (candle_revisions, candles):
+            for table in (late_candles, candle_revisions, candles):
                 result = connection.execute(
                     delete(table).where(table.c.interval_ms == interval, table.c.open_time < end)
                 )

@@ -15,7 +15,7 @@ from app.market.windows import window_open
 from app.storage import observed, subscriptions
 from app.storage.database import Unavailable
 from app.storage.observed import Feed
-from app.storage.tables import candle_revisions, candles
+from app.storage.tables import candle_revisions, candles, late_candles
 
 BAR = [candles.c[name] for name in Bar._fields]
 
@@ -98,6 +98,14 @@ def write_changes(
         if written.rowcount != 1:
             raise Unavailable("a candle was changed by somebody else at the same moment")
     return count
+
+
+def note_late(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Of new rows, remember those that came when their window had been told to be without one."""
+    names = [column.name for column in late_candles.c]
+    found = [{name: row[name] for name in names} for row in rows if row["cause"]]
+    if found:
+        connection.execute(insert(late_candles), found)
 
 
 def row_values(candle: Candle) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    FromClause,
     ScalarSelect,
     Select,
     Text,
@@ -17,7 +18,6 @@ from sqlalchemy import (
     select,
     true,
     type_coerce,
-    union_all,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -26,10 +26,8 @@ from app.market.ticks import plain
 from app.market.windows import MONDAY, WEEK
 from app.storage import observed
 from app.storage.observed import Feed
+from app.storage.ranges import hinted, in_range, nth_time
 from app.storage.tables import candles, decimal_type, feed_positions, series
-
-NAMED = 20
-"""So many symbols are looked up each on its own; more of them are found by time."""
 
 
 class PlainText(TypeDecorator[str]):
@@ -53,11 +51,13 @@ def _text(value: Decimal | None) -> str | None:
 
 
 class Key(NamedTuple):
-    """The place of a candle in reading order. open_time and interval in ms."""
+    """The place of a candle in reading order, and where they are told one by one, of a revision of
+    it. open_time and interval in ms."""
 
     open_time: int
     symbol: str
     interval: int
+    revision: int = 0
 
 
 class StoredCandle(NamedTuple):
@@ -108,17 +108,25 @@ class State(NamedTuple):
     revised: int
 
 
-_DECIMALS = {"open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume"}
-_columns = [
-    candles.c.series_id,
-    candles.c.interval_ms,
-    *(
-        type_coerce(candles.c[name], PlainText()).label(name)
-        if name in _DECIMALS or name == "coverage"
-        else candles.c[name]
-        for name in StoredCandle._fields[2:-1]
-    ),
-]
+_VOLUMES = {"volume", "quote_volume", "taker_buy_volume"}
+_DECIMALS = {"open", "high", "low", "close", "coverage"} | _VOLUMES
+
+
+def candle_columns(table: FromClause) -> list[ColumnElement[Any]]:
+    """What makes a `StoredCandle`, after the number of its series."""
+    return [
+        table.c.series_id,
+        table.c.interval_ms,
+        *(
+            type_coerce(table.c[name], PlainText()).label(name)
+            if name in _DECIMALS
+            else table.c[name]
+            for name in StoredCandle._fields[2:-1]
+        ),
+    ]
+
+
+_columns = candle_columns(candles)
 
 
 # Every request asks for it, so the statement is put together once.
@@ -129,7 +137,14 @@ _STATE = select(*(feed_positions.c[name] for name in State._fields)).where(
 
 
 class Rows:
-    """The rows of one feed within one transaction."""
+    """The rows of one feed within one transaction.
+
+    end: none opened then or later (ms), as far as that is known beforehand; withheld: how many
+    rows were read and not given, which only those of another time do.
+    """
+
+    end: int | None = None
+    withheld = 0
 
     def __init__(self, connection: Connection, feed: Feed) -> None:
         self.connection, self.feed = connection, feed
@@ -156,14 +171,15 @@ class Rows:
     ) -> list[StoredCandle]:
         """The candles of a stored interval that open in `[start, end)`, in no order. by_time: look
         for the time first and not for each symbol."""
-        query = _range(hinted(select(*_columns), by_time), some, interval, start, end)
+        query = hinted(select(*_columns), by_time)
+        query = in_range(query, [one.id for one in some], interval, start, end)
         return self._read(query, some)
 
     def first(
         self, one: Series, interval: int, start: int, end: int, count: int, down: bool
     ) -> list[StoredCandle]:
         """The first `count` of one symbol, in reading direction."""
-        query = _range(hinted(select(*_columns), False), [one], interval, start, end)
+        query = in_range(hinted(select(*_columns), False), [one.id], interval, start, end)
         time = candles.c.open_time
         return self._read(query.order_by(time.desc() if down else time).limit(count), [one])
 
@@ -171,22 +187,9 @@ class Rows:
         self, some: Sequence[Series], interval: int, start: int, end: int, place: int, down: bool
     ) -> int | None:
         """The open time of the row at `place` (from 0) in reading direction, None if there are
-        not so many. Open times alone come out of an index in order, so nothing is sorted but
-        what few symbols bring together."""
-        time = candles.c.open_time
-        by_time = len(some) > NAMED
-        lanes = [some] if by_time else [[one] for one in some]
-        parts = [
-            _range(hinted(select(time), by_time), lane, interval, start, end)
-            .order_by(time.desc() if down else time)
-            .limit(place + 1)
-            .subquery()
-            for lane in lanes
-        ]
-        times = union_all(*(select(part.c.open_time) for part in parts)).subquery()
-        order = times.c.open_time.desc() if down else times.c.open_time
-        query = select(times.c.open_time).order_by(order).offset(place).limit(1)
-        return self.connection.scalar(query)
+        not so many."""
+        ids = [one.id for one in some]
+        return nth_time(self.connection, [candles], ids, interval, start, end, place, down)
 
     def first_times(self, some: Sequence[Series], interval: int) -> dict[str, int]:
         """When the first candle of each symbol opened, where there is one."""
@@ -222,22 +225,10 @@ class Rows:
         return self._read(query, some)
 
     def _read(self, query: Select[Any], some: Sequence[Series]) -> list[StoredCandle]:
+        """Run a query of `_columns`."""
         names = {one.id: one.symbol for one in some}
         found = self.connection.execute(query).all()
         return [StoredCandle(names[number], *row) for number, *row in found]
-
-
-def _range(
-    query: Select[Any], some: Sequence[Series], interval: int, start: int, end: int
-) -> Select[Any]:
-    ids = [one.id for one in some]
-    mine = candles.c.series_id == ids[0] if len(ids) == 1 else candles.c.series_id.in_(ids)
-    return query.where(
-        mine,
-        candles.c.interval_ms == interval,
-        candles.c.open_time >= start,
-        candles.c.open_time < end,
-    )
 
 
 def _each(
@@ -248,12 +239,3 @@ def _each(
     mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
     query = hinted(select(candles.c.open_time), False).where(mine, condition)
     return query.order_by(order).limit(1).correlate(series).scalar_subquery()
-
-
-def hinted(query: Select[Any], by_time: bool) -> Select[Any]:
-    """With the index to use: databases may guess otherwise, and would then read all there is."""
-    mysql = "ix_candles_time" if by_time else "PRIMARY"
-    sqlite = "ix_candles_time" if by_time else "sqlite_autoindex_candles_1"
-    return query.with_hint(candles, f"FORCE INDEX ({mysql})", "mysql").with_hint(
-        candles, f"INDEXED BY {sqlite}", "sqlite"
-    )

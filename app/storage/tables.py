@@ -114,6 +114,17 @@ candle_revisions = db.Table(
     Column("revision", Integer, primary_key=True, autoincrement=False),
     *_candle_columns(),
     Column("replaced_at", BigInteger, nullable=False),
+    Index("ix_candle_revisions_time", "interval_ms", "open_time", "series_id"),
+)
+
+# Candles that came into being when their window had been told to be without one. They replace no
+# row, so that nothing else would find them among all candles.
+late_candles = db.Table(
+    "late_candles",
+    Column("series_id", ForeignKey("series.id"), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("open_time", BigInteger, primary_key=True, autoincrement=False),
+    Index("ix_late_candles_time", "interval_ms", "open_time", "series_id"),
 )
 
 unobserved = db.Table(

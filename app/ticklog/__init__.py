@@ -37,6 +37,9 @@ class FeedLog(Protocol):
     def first(self) -> Batch | None:
         """The first batch with a time that is kept; None where there is none."""
 
+    def last(self) -> Batch | None:
+        """The last batch with a time; None where there is none."""
+
     def find(self, time: int) -> int:
         """A position before all batches that were answered at `time` (exchange time, ms) or
         later."""

@@ -97,6 +97,16 @@ class SegmentLog:
         read = self.read(self.begin)
         return next((one.batch for one in read if one.batch and one.batch.offset is not None), None)
 
+    def last(self) -> Batch | None:
+        """The last batch with a time; None where there is none."""
+        for start in reversed(self._segments()):
+            end = start + self._path(start).stat().st_size
+            found = [one.batch for one in self._read_segment(start, start, min(end, self._end))]
+            timed = [batch for batch in found if batch and batch.offset is not None]
+            if timed:
+                return timed[-1]
+        return None
+
     def find(self, time: int) -> int:
         """A position before all batches that were answered at `time` (exchange time, ms) or later.
         Segments are searched by their first batch, and that one is looked through."""

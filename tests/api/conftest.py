@@ -41,15 +41,17 @@ class Exchange:
 class Store:
     """Closes windows as a builder would."""
 
-    def __init__(self, engine):
-        self.feed = FeedStore(engine, "poloniex", "ticker")
+    def __init__(self, engine, source="ticker"):
+        self.feed = FeedStore(engine, "poloniex", source)
         self.epoch = self.feed.take_over("log", 0).epoch
         self.applied, self.intervals = 0, (MINUTE,)
 
-    def close(self, candles, through, spans=()):
+    def close(self, candles, through, spans=(), stored_at=None, **more):
+        """stored_at: ms, or else when the last window closed; more: what else a closing has."""
         self.applied += 1
-        closing = Closing(through, list(candles), list(spans), self.intervals)
-        self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=through)
+        closing = Closing(through, list(candles), list(spans), self.intervals, **more)
+        stored_at = through if stored_at is None else stored_at
+        return self.feed.commit(closing, 0, self.applied, self.epoch, stored_at=stored_at)
 
 
 def candle(open_time, symbol="BTC_USDT", interval=MINUTE, close="106301.01", **options):

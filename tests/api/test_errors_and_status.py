@@ -16,6 +16,8 @@ PATHS = (
     "/",
     "/candlesticks",
     "/candlesticks/latest",
+    "/candlesticks/revisions",
+    "/gaps",
     "/markets",
     "/candle-sticke",
     "/api/candles",
@@ -82,7 +84,7 @@ def test_what_goes_wrong_inside_stays_inside(app, monkeypatch):
     def fail(*_):
         raise RuntimeError("SELECT secret FROM candles")
 
-    monkeypatch.setattr("app.api.reading.read_page", fail)
+    monkeypatch.setattr("app.storage.candles.reading", fail)
     answer = app.test_client().get("/candlesticks")
     assert answer.status_code == 500
     assert answer.mimetype == "application/problem+json"
@@ -90,7 +92,7 @@ def test_what_goes_wrong_inside_stays_inside(app, monkeypatch):
 
 
 def test_a_database_that_does_not_answer_is_503_for_now(client, monkeypatch):
-    monkeypatch.setattr("app.api.reading.read_page", unreachable)
+    monkeypatch.setattr("app.storage.candles.reading", unreachable)
     answer = client.get("/candlesticks")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.mimetype == "application/problem+json"

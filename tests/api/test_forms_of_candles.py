@@ -76,6 +76,9 @@ def test_csv_holds_all_rows_of_the_range_in_fixed_columns(client, filled, how):
         "origin": "live",
         "revision": "1",
         "closed": "true",
+        "vwap": "",
+        "first_tick_id": "",
+        "last_tick_id": "",
     }
 
 
@@ -298,6 +301,6 @@ def test_a_database_that_fails_in_the_middle_breaks_the_export_off(client, fille
     def fail(*_):
         raise Unavailable("gone")
 
-    monkeypatch.setattr(exporting, "read_page", fail)
+    monkeypatch.setattr("app.storage.candles.reading", fail)
     with pytest.raises(ConnectionError):
         list(lines)

@@ -104,6 +104,9 @@ def test_a_candle_has_its_fields_in_order_and_every_digit(client, store, make_ca
             "origin": "live",
             "revision": 1,
             "closed": True,
+            "vwap": None,
+            "first_tick_id": None,
+            "last_tick_id": None,
         }
     ]
     names = list(answer.json["data"][0])

@@ -29,5 +29,5 @@ def test_the_table_gives_the_candles_shown(tmp_path):
 def test_the_library_prints_what_is_shown_in_ten_lines():
     (code,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
     assert len([line for line in code.splitlines() if line]) <= 10
-    shown = re.search(r"  # (.*)", code)[1]
+    shown = re.search(r"print.*  # (.*)", code)[1]
     assert run(sys.executable, "-c", code, folder=ROOT) == shown + "\n"

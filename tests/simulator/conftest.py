@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from app.simulator.server import Server
+from tests.simulator.client import Client
 
 NOW = 1_760_000_000_000
 PATH = "/_simulator/faults"
@@ -38,3 +39,34 @@ def ask(faulty):
         yield lambda method, path=PATH, **more: session.request(
             method, faulty.url + path, timeout=5, **more
         )
+
+
+@pytest.fixture
+def make():
+    """Makes servers with a clock of their own."""
+    running = []
+
+    def make(**more):
+        clock = Clock()
+        server = Server(seed=7, now=clock, **more)
+        server.clock = clock
+        server.start()
+        running.append(server)
+        return server
+
+    yield make
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def connect(faulty):
+    clients = []
+
+    def connect(server=faulty):
+        clients.append(Client(server.websocket_url))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.socket.shutdown()

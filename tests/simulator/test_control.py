@@ -114,6 +114,8 @@ def test_the_help_names_every_kind_and_key():
         "frozen",
         "truncated",
         "418",
+        "disconnect",
+        "silence",
         "seconds",
         "share",
         "--replay",

@@ -241,7 +241,8 @@ def test_the_command_says_where_it_listens_and_ends_silently(number):
     with start("--seed", "7", "--markets", "3") as process:
         line = process.stdout.readline()
         url = line.rpartition("POLONIEX_URL=")[2].split()[0]
-        assert f"POLONIEX_LEGACY_URL={url}\n" in line
+        socket_url = url.replace("http:", "ws:") + "/ws/public"
+        assert f"POLONIEX_LEGACY_URL={url} POLONIEX_WS_URL={socket_url}\n" in line
         assert len(requests.get(url + "/markets", timeout=5).json()) == 3
         process.send_signal(number)
         assert process.communicate(timeout=5) == ("", "")

@@ -206,7 +206,7 @@ def test_pages_are_what_an_independent_computation_gives(small, monkeypatch, see
         fill=choose.choice(["none", "none", "previous", "null"]),
         min_coverage=choose.choice([Decimal(0), Decimal(0), Decimal("0.95"), Decimal(1)]),
     )
-    found = [(row.key, shown(row)) for row in all_pages(engine, query)]
+    found = [(row.key[:3], shown(row)) for row in all_pages(engine, query)]
     assert found == expected(truth, intervals, query, query.fill)
 
 
@@ -215,7 +215,7 @@ def test_pages_are_what_an_independent_computation_gives(small, monkeypatch, see
 def test_one_symbol_is_read_whole_in_either_direction(small, interval, down):
     truth, engine = small(0)
     query = PageQuery("poloniex", "ticker", (interval,), STORED, ("A_USDT",), limit=53, down=down)
-    found = [(row.key, shown(row)) for row in all_pages(engine, query)]
+    found = [(row.key[:3], shown(row)) for row in all_pages(engine, query)]
     assert found == expected(truth, (interval,), query, "none")
     assert found
 
@@ -246,7 +246,7 @@ def test_a_hundred_thousand_rows_are_met_once_each_while_more_arrive(tmp_path):
         found = []
         while True:
             page = read_page(engine, query)
-            found += [row.key for row in page.rows]
+            found += [row.key[:3] for row in page.rows]
             if page.after is None:
                 break
             query = replace(query, after=page.after)

@@ -1,0 +1,134 @@
+"""What of the trades has to be fetched afterwards: after a connection was lost, and where ids are
+missing. Asks one symbol at a time and not too often; decides nothing about candles."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from app.exchanges.base import ExchangeError, Trade
+from app.market.ids import Ids
+from app.market.ticks import Cover, Tick
+
+PACE_MS = 125
+"""Between two requests: Poloniex allows 10 a second of its kind."""
+
+PATIENCE_MS = 500
+"""A trade may overtake another on its way: for so long nothing is missing."""
+
+MARGIN_MS = 10_000
+"""What happened shortly before a connection was lost may not have been told any more."""
+
+ATTEMPTS = 5
+AGAIN_MS = 2_000
+
+
+class Fetched(NamedTuple):
+    """What the exchange told of one symbol when it was asked. cover: None where it was asked for
+    single trades only."""
+
+    trades: list[Trade]
+    cover: Cover | None
+
+
+class _Task(NamedTuple):
+    """since: from when on (ms) nothing is known, None where only ids are missing; due: not to be
+    asked before, ms; left: how often it may still fail."""
+
+    since: int | None
+    due: int
+    left: int = ATTEMPTS
+
+
+class Fetching:
+    """Times in exchange time, ms, but for `now` and `due`, which are the collector's."""
+
+    def __init__(self, recent: Callable[[str], list[Trade]]) -> None:
+        self._recent = recent
+        self._tasks: dict[str, _Task] = {}
+        self._due = 0
+        self.errors: list[ExchangeError] = []
+
+    def lost(self, symbols: Iterable[str], since: int) -> None:
+        """Nothing is known of the symbols from then on; what is lost already stays so."""
+        for symbol in symbols:
+            task = self._tasks.get(symbol)
+            known = since if task is None or task.since is None else task.since
+            self._tasks[symbol] = _Task(min(known, since), 0)
+
+    def missing(self, symbol: str, now: int) -> None:
+        """Single trades are missing by their ids."""
+        self._tasks.setdefault(symbol, _Task(None, now + PATIENCE_MS))
+
+    def waiting(self) -> bool:
+        """Whether a symbol was lost and not asked for yet."""
+        return any(
+            task.since is not None and task.left == ATTEMPTS for task in self._tasks.values()
+        )
+
+    def step(self, now: int, offset: int, ready: Callable[[str], bool]) -> Fetched | None:
+        """Ask for one symbol that is due and ready. None where nothing came."""
+        if now < self._due:
+            return None
+        due = (one for one, task in self._tasks.items() if task.due <= now and ready(one))
+        symbol = next(due, None)
+        if symbol is None:
+            return None
+        self._due = now + PACE_MS
+        task = self._tasks.pop(symbol)
+        try:
+            trades = self._recent(symbol)
+        except ExchangeError as error:
+            self._failed(symbol, task, now, error)
+            return None
+        return _fetched(symbol, task, trades, now + offset)
+
+    def _failed(self, symbol: str, task: _Task, now: int, error: ExchangeError) -> None:
+        """Others first; and what was asked for often enough stays unknown."""
+        self.errors.append(error)
+        if error.retry_after:
+            self._due = now + int(error.retry_after * 1000)
+        if task.left > 1:
+            again = task._replace(due=now + AGAIN_MS, left=task.left - 1)
+            self._tasks[symbol] = again
+
+
+def _fetched(symbol: str, task: _Task, trades: list[Trade], asked: int) -> Fetched:
+    if task.since is None:
+        return Fetched(trades, None)
+    # Of the moment of the oldest trade told there may have been others.
+    start = max(task.since - MARGIN_MS, trades[0].time + 1)
+    found = [trade for trade in trades if trade.time >= task.since - MARGIN_MS]
+    return Fetched(found, Cover(symbol, start, asked) if start < asked else None)
+
+
+class Known:
+    """The ids that came, so that what is fetched again need not be logged again."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, Ids] = {}
+
+    def news(self, tick: Tick) -> bool:
+        """Whether a trade has not come yet, as far as its id tells."""
+        if not isinstance(tick.id, int):
+            return True
+        return self.note(tick.symbol, tick.id, tick.time)
+
+    def note(self, symbol: str, number: int, time: int) -> bool:
+        """Take an id in; whether it is new."""
+        ids = self._ids.get(symbol)
+        if ids is None:
+            ids = self._ids[symbol] = Ids(1)
+        new = ids.take(number, time)
+        ids.closed.clear()
+        return new
+
+    def with_holes(self) -> list[str]:
+        """The symbols of which an id is missing since the last call."""
+        found = [symbol for symbol, ids in self._ids.items() if ids.opened]
+        for symbol in found:
+            self._ids[symbol].opened.clear()
+        return found
+
+    @property
+    def symbols(self) -> list[str]:
+        """Those that have traded."""
+        return list(self._ids)

@@ -1,0 +1,63 @@
+"""What a streamed feed is to follow, what its connection follows, and what it has brought."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from app.exchanges.base import Trade
+from app.market.coverage import ALL
+from app.market.ticks import Cover, Spoiled, Tick
+from app.pipeline.fetching import Known
+from app.pipeline.trades import judged
+
+
+class Wanted(NamedTuple):
+    """The symbols to follow, `ALL` among them; pending: those that wait to hear that they are."""
+
+    symbols: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection. told: whether it counts already; sure: whether all that came up to now has
+    been read. Times are ours."""
+
+    opened: int
+    heard: int
+    pinged: int
+    drained: int
+    acknowledged: int
+    following: frozenset[str]
+    told: bool = False
+    sure: bool = False
+    joined: set[str] = field(default_factory=set)
+
+    def tells(self, symbols: frozenset[str]) -> frozenset[str]:
+        """Those of `symbols` whose trades come."""
+        return symbols if ALL in self.joined else symbols & self.joined
+
+
+@dataclass(slots=True)
+class Held:
+    """What came and is not in the log yet."""
+
+    ticks: list[Tick] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+    spoiled: list[Spoiled] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
+    joined: set[str] = field(default_factory=set)
+
+    def take(self, trades: Iterable[Trade], now: int, known: Known, again: bool = False) -> None:
+        """Judge trades at `now` (exchange time, ms). again: they were fetched, and may have come
+        before."""
+        for trade in trades:
+            tick, reason, spoiled = judged(trade, now)
+            if spoiled is not None:
+                known.note(spoiled.symbol, spoiled.id, spoiled.time)
+                self.spoiled.append(spoiled)
+            if tick is None:
+                self.rejected[reason] += 1
+            elif known.news(tick) or not again:
+                self.ticks.append(tick)

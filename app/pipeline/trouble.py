@@ -1,0 +1,41 @@
+"""What went wrong with an exchange, counted and told. Decides nothing."""
+
+import logging
+
+from app.exchanges.base import ExchangeError
+from app.live.hub import FeedState
+
+SAY_AGAIN_MS = 60_000
+
+log = logging.getLogger(__name__)
+
+
+class Trouble:
+    """Of one feed; `errors` in a row, which a success sets back."""
+
+    def __init__(self, name: str, state: FeedState) -> None:
+        self._name, self._state = name, state
+        self._said = 0
+        self.errors = 0
+
+    def note(self, now: int, offset: int | None, error: ExchangeError) -> None:
+        """Count an error at `now` (our time, ms); log the first of a row, then one a minute."""
+        state = self._state
+        state.last_error = f"{error.reason}: {error}"
+        state.last_error_time = now + (offset or 0)
+        state.errors[error.reason] += 1
+        if self.errors <= 1 or now - self._said >= SAY_AGAIN_MS:
+            self._said = now
+            log.warning(
+                "%s: no answer (%s: %s), %d in a row; it will be asked again",
+                self._name,
+                error.reason,
+                error,
+                self.errors,
+            )
+
+    def over(self) -> None:
+        """The exchange answers."""
+        if self.errors:
+            log.info("%s answers again after %d errors", self._name, self.errors)
+        self.errors = 0
