@@ -21,10 +21,11 @@ from app.checks import Level
 from app.copying import CannotCopy, copy_database, target_of
 from app.doctor import examine
 from app.folding.cli import fold
+from app.folding.ticks import ticks
 from app.simulator.cli import simulate
 from config import Config, ConfigError, load
 
-__all__ = ["copy", "doctor", "fold", "main", "run", "simulate"]
+__all__ = ["copy", "doctor", "fold", "main", "run", "simulate", "ticks"]
 
 MODULES = Path(__file__).parents[1]
 """Where `wsgi` is, wherever the commands are run."""
@@ -159,7 +160,7 @@ main = _Commands(
 main.params = [option for option in main.params if option.name == "env_file"]
 click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
 simulate.short_help = "Run a simulated exchange that answers like Poloniex."
-for command in (run, doctor, copy, fold, simulate):
+for command in (run, doctor, copy, fold, simulate, ticks):
     main.add_command(command)
 main.add_command(
     click.Group(

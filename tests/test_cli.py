@@ -23,7 +23,7 @@ from app.storage.tables import db, series
 from tests.support import eventually, free_port
 
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
-COMMANDS = ["copy", "db", "doctor", "fold", "run", "simulate"]
+COMMANDS = ["copy", "db", "doctor", "fold", "run", "simulate", "ticks"]
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ class LiveFold:
         else:
             self._start(batch.answered)
             batch = replace(batch, start=True, blind=True)
-        yield from self._apply(replace(batch, ticks=self._usable(batch.ticks)))
+        usable = self._usable(batch.ticks)
+        yield from self._apply(batch if usable is batch.ticks else replace(batch, ticks=usable))
 
     def end(self) -> Iterator[News]:
         """Nothing is observed any more, and the clock goes on until all windows are closed."""
@@ -83,8 +84,9 @@ class LiveFold:
 
     def _usable(self, ticks: list[Tick]) -> list[Tick]:
         found = [tick for tick in ticks if tick.time >= self._start_time]
-        if len(found) < len(ticks):
-            self.rejected[BEFORE_START] += len(ticks) - len(found)
+        if len(found) == len(ticks):
+            return ticks
+        self.rejected[BEFORE_START] += len(ticks) - len(found)
         return found
 
     def _silence(self, until: int) -> Iterator[News]:

@@ -98,7 +98,10 @@ def parse_moment(text: str) -> int:
 
 
 def _unit(number: int | Decimal) -> int:
-    return next((unit for limit, unit in _UNITS if number < limit), 1)
+    for limit, unit in _UNITS:
+        if number < limit:
+            return unit
+    return 1
 
 
 def _parse_rare(text: str) -> int:

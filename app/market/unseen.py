@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from app.market.coverage import ALL, SEQUENCE_GAP, Period, Span, coverage, uncovered
+from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Period, Span, coverage, uncovered
 from app.market.ids import Hole, Ids
 from app.market.ticks import EXCHANGE_DOWN, Cover
 
@@ -27,6 +27,7 @@ class Unseen:
         self._new_covers: list[Cover] = []
         self._opened: list[tuple[str, Hole]] = []
         self._filled: list[tuple[str, Hole]] = []
+        self._earliest = FOREVER
         self._shares: dict[tuple[int, int, tuple[Period, ...]], Share] = {}
 
     def restore(self, spans: Iterable[Span], covers: Iterable[Cover]) -> None:
@@ -52,6 +53,7 @@ class Unseen:
         for cover in found:
             self._covers.setdefault(cover.symbol, []).append((cover.start, cover.end))
             self._new_covers.append(cover)
+            self._earliest = min(self._earliest, cover.start)
 
     def holes(self, symbol: str, ids: Ids) -> None:
         """Take over what the ids of a symbol have to tell."""
@@ -60,20 +62,20 @@ class Unseen:
             spans[:] = [span for span in spans if span != hole_span(symbol, hole)]
             if (symbol, hole) in self._opened:
                 self._opened.remove((symbol, hole))
+                self._find_earliest()
             else:
                 self._filled.append((symbol, hole))
+                self._earliest = min(self._earliest, hole.start)
         for hole in ids.opened:
             self._keep(hole_span(symbol, hole))
             self._opened.append((symbol, hole))
+            self._earliest = min(self._earliest, hole.start)
         ids.closed.clear()
         ids.opened.clear()
 
     def changed(self, through: int) -> bool:
         """Whether candles that closed by `through` may not be as they were told."""
-        holes = self._opened + self._filled
-        return any(hole.start < through for _, hole in holes) or any(
-            cover.start < through for cover in self._new_covers
-        )
+        return self._earliest < through
 
     def tell(self, closing: "Closing") -> None:
         """Hand over what is new."""
@@ -81,6 +83,7 @@ class Unseen:
         closing.covers, self._new_covers = self._new_covers, []
         closing.opened, self._opened = self._opened, []
         closing.filled, self._filled = self._filled, []
+        self._earliest = FOREVER
         self._shares.clear()
 
     def coverage(self, symbol: str, start: int, end: int, periods: tuple[Period, ...]) -> Share:
@@ -112,6 +115,11 @@ class Unseen:
             self._covers[symbol] = [period for period in periods if period[1] > horizon]
         self._own = {symbol: spans for symbol, spans in self._own.items() if spans}
         self._covers = {symbol: periods for symbol, periods in self._covers.items() if periods}
+
+    def _find_earliest(self) -> None:
+        starts = [hole.start for _, hole in (*self._opened, *self._filled)]
+        starts += [cover.start for cover in self._new_covers]
+        self._earliest = min(starts, default=FOREVER)
 
     def _keep(self, span: Span) -> None:
         if span.symbol == ALL:

@@ -35,13 +35,23 @@ def log_id(folder: Path) -> str:
 
 class SegmentLog:
     """The log of one feed in a folder of its own. Opening it leaves what is there untouched: a
-    torn tail stays in its segment, for readers to step over, and appending begins a new one."""
+    torn tail stays in its segment, for readers to step over, and appending begins a new one.
+    read_only: nothing is made or set aside, and nothing may be appended."""
 
-    def __init__(self, folder: Path, identity: str, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: str,
+        segment_bytes: int = SEGMENT_BYTES,
+        *,
+        read_only: bool = False,
+    ) -> None:
         self.log_id = identity
         self._folder = folder
         self._segment_bytes = segment_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+        self._read_only = read_only
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
         last = max(self._segments(), default=None)
         self._end = 0 if last is None else last + self._path(last).stat().st_size
         self._start = self._end
@@ -159,7 +169,7 @@ class SegmentLog:
             file.seek(position - start)
             data = file.read(end - position)
         for entry in entries(memoryview(data), position):
-            if entry.batch is None:
+            if entry.batch is None and not self._read_only:
                 self._set_aside(entry, data[entry.position - position : entry.end - position])
             yield entry
 

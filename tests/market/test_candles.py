@@ -120,6 +120,6 @@ def test_ids_count_as_far_as_they_are_numbers_however_ticks_are_portioned():
     together, alone = Fold(), Fold()
     together.extend(ticks, range(4))
     for sequence, tick in enumerate(ticks):
-        alone.add(tick, sequence)
+        alone.extend([tick], [sequence])
     assert together.bar() == alone.bar()
     assert (alone.bar().first_tick_id, alone.bar().last_tick_id) == (5, 7)
