@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 from app.market.coverage import FOREVER, Span
 from app.market.feed import Forming
 from app.market.longer import Kept, bounds, stretches
+from app.market.subscriptions import Subscriptions
 from app.market.windows import LATEST, window_open
 from app.storage.coverages import Coverages
 from app.storage.database import reading, reading_once
@@ -128,6 +129,7 @@ class Reading:
     _gaps: dict[int, list[Span]] = field(default_factory=dict)
     _first_times: dict[int, dict[str, int]] = field(default_factory=dict)
     coverages: Coverages | None = None
+    periods: Subscriptions | None = None
 
     def __post_init__(self) -> None:
         query = self.query
@@ -166,7 +168,7 @@ class Reading:
         if nothing or not self.series:
             return Page([], None, self.state)
         lanes = [self._lane(interval) for interval in query.intervals]
-        self.coverages = Coverages(self.rows, self._gaps, query.forming)
+        self.coverages = Coverages(self.rows, self._gaps, query.forming, self.periods)
         # Where many may be left out, they are looked at many at a time.
         count = max(query.limit, AT_ONCE) if self.choosy() else query.limit
         found: list[StoredCandle] = []

@@ -18,17 +18,21 @@ class Coverages:
     """Works out coverage for the rows of one page, reading what it needs once for a range of time.
 
     gaps: spans that concern only one interval (ms); forming: what is open, if that may be among
-    the rows.
+    the rows; periods: what was subscribed, where that is known already.
     """
 
     def __init__(
-        self, rows: Rows, gaps: Mapping[int, Sequence[Span]], forming: Forming | None
+        self,
+        rows: Rows,
+        gaps: Mapping[int, Sequence[Span]],
+        forming: Forming | None,
+        periods: Subscriptions | None = None,
     ) -> None:
         self._rows, self._gaps, self._forming = rows, gaps, forming
         self._range = (0, 0)
         self._missed: dict[int, Missed] = {}
         self._covers: dict[str, list[Period]] = {}
-        self._periods: Subscriptions | None = None
+        self._periods = periods
         self._known: dict[tuple[int, int, tuple[Period, ...], tuple[Span, ...]], tuple[str, str]]
         self._known = {}
 

@@ -1,20 +1,23 @@
 """Windows without a fully observed candle, and what is known of each. Looks at every decided window
 of a range, whether or not there was a candle before it."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import Engine
 
 from app.market.coverage import ALL, NOT_SUBSCRIBED
+from app.market.subscriptions import Subscriptions
 from app.market.ticks import EXCHANGE_DOWN
 from app.market.windows import window_open
 from app.storage import subscriptions
 from app.storage.candles import Page, PageQuery, Reading
 from app.storage.database import reading
 from app.storage.filling import FILL, NULL
-from app.storage.rows import Rows, Series, StoredCandle
+from app.storage.rows import Rows, Series, State, StoredCandle
+from app.storage.search import Search
 
 PARTIAL, NO_TRADE, NOT_OBSERVED = "partial", "no_trade", "not_observed"
 KINDS = (PARTIAL, NO_TRADE, NOT_OBSERVED, EXCHANGE_DOWN, NOT_SUBSCRIBED)
@@ -34,30 +37,56 @@ def read_gaps(engine: Engine, query: PageQuery) -> Page[Gap]:
     with reading(engine) as connection:
         rows = Rows(connection, (query.exchange, query.source))
         state = rows.state()
+        if query.closed_through is not None:
+            state = state._replace(closed_through=query.closed_through)
+        if state.closed_through is None:
+            return Page([], None, state)
         known = subscriptions.found(connection, query.exchange, query.source)
-        begin = min((row.since for row in known if not row.pending), default=state.closed_through)
-        begin = window_open(begin or 0, max(query.intervals))
-        start = max(begin, 0) if query.start is None else query.start
-        names = {row.symbol for row in known} - {ALL}
-        gaps = _Gaps(rows, replace(query, start=start, fill=NULL), state, names=names)
+        taken = [(row.symbol, row.since, row.until) for row in known if not row.pending]
+        if query.start is None:
+            begin = min((since for _, since, _ in taken), default=state.closed_through)
+            query = replace(query, start=max(0, window_open(begin, max(query.intervals))))
+        names = query.symbols or {row.symbol for row in known} - {ALL}
+        some = _series(rows, query, set(names))
+        look = _Looking(rows, replace(query, fill=NULL), state, some, Subscriptions(taken))
+        return Search(rows, query, state, some, look.gaps).page()
+
+
+def _series(rows: Rows, query: PageQuery, names: set[str]) -> list[Series]:
+    """Those that are named, or all that were ever asked for or traded."""
+    found = rows.series(query.symbols)
+    silent = names - {one.symbol for one in found}
+    # What has no candles has no number; nothing is stored under 0.
+    return sorted([*found, *(Series(name, 0) for name in silent)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """Looks at each window of a part of the range that `query` asks for."""
+
+    rows: Rows
+    query: PageQuery
+    state: State
+    series: Sequence[Series]
+    periods: Subscriptions
+
+    def gaps(self, start: int, end: int, limit: int) -> Page[Gap]:
+        """At most `limit` of those that open in `[start, end)`."""
+        query = replace(self.query, start=start, end=end, limit=limit)
+        gaps = _Gaps(self.rows, query, self.state, some=self.series, periods=self.periods)
         page = gaps.page()
-        return Page([Gap(row, gaps.kind(row)) for row in page.rows], page.after, state)
+        return Page([Gap(row, gaps.kind(row)) for row in page.rows], page.after, page.state)
 
 
 @dataclass(slots=True)
 class _Gaps(Reading):
-    """names: of symbols that may have no candles."""
+    """some: the symbols, by name, of which some may have no candles."""
 
-    names: set[str] = field(default_factory=set)
+    some: Sequence[Series] = ()
 
     def known(self) -> list[Series]:
-        """Those that are named, or all that were ever asked for or traded."""
-        query = self.query
-        found = self.rows.series(query.symbols)
-        names = self.names if query.symbols is None else set(query.symbols)
-        silent = names - {one.symbol for one in found}
-        # What has no candles has no number; nothing is stored under 0.
-        return sorted([*found, *(Series(name, 0) for name in silent)])
+        """All of them."""
+        return list(self.some)
 
     def first_windows(self, interval: int) -> dict[str, int]:
         """All of them count."""

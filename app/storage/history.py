@@ -8,15 +8,12 @@ from sqlalchemy import Connection, Select, select
 
 from app.market.windows import HOUR
 from app.storage.observed import Feed
-from app.storage.ranges import hinted
+from app.storage.ranges import CHUNK, hinted
 from app.storage.rows import Rows, Series, StoredCandle, candle_columns
 from app.storage.tables import candle_revisions, candles
 
 SLACK = HOUR
 """Rows are stamped by the clock of the host that stored them, which may be off by as much."""
-
-CHUNK = 500
-"""Series in one look-up."""
 
 
 class RowsThen(Rows):

@@ -11,11 +11,8 @@ from app.market.feed import OpenCandle
 from app.market.longer import Stretch
 from app.market.windows import window_open
 from app.storage.merging import forming_row, merged
-from app.storage.ranges import NAMED
+from app.storage.ranges import CHUNK, NAMED
 from app.storage.rows import Key, Rows, Series, StoredCandle
-
-CHUNK = 1_000
-"""Symbols in one look-up."""
 
 MOST_ROWS = 50_000
 """Rows of one symbol's window that are held at once."""

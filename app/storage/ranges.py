@@ -8,6 +8,9 @@ from sqlalchemy import Connection, Select, Table, select, union_all
 
 from app.storage.tables import candles
 
+CHUNK = 1_000
+"""Series in one look-up."""
+
 NAMED = 20
 """So many symbols are looked up each on its own; more of them are found by time."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from app.market.candles import Bar, Candle
 from app.market.coverage import ALL, FOREVER, Span
 from app.market.ticks import Cover
-from app.storage import candles, subscriptions
+from app.storage import candles, search, subscriptions
 from app.storage.candles import PageQuery
 from app.storage.gaps import KINDS, read_gaps
 from app.storage.retention import prune_candles
@@ -316,6 +316,10 @@ def test_pages_meet_every_gap_once(random_feed, monkeypatch, seed):
     engine, draw = random_feed[0], random.Random(seed)
     monkeypatch.setattr(candles, "SCAN", draw.choice([40, 100, 50_000]))
     monkeypatch.setattr(candles, "AT_ONCE", draw.choice([1, 5, 1_000]))
+    if draw.random() < 0.7:
+        for name, value in (("LEAST", draw.choice([1, 7])), ("MOST", 40), ("LOOK", 3)):
+            monkeypatch.setattr(search, name, value)
+        monkeypatch.setattr(search, "COUNTED", draw.choice([200, 2_000]))
     intervals = draw.choice([(MINUTE,), (2 * MINUTE,), (MINUTE, 10 * MINUTE)])
     names = draw.choice([None, NAMES[:1], NAMES[2:]])
     kind = draw.choice([None, None, *KINDS])
@@ -366,5 +370,34 @@ def test_a_page_takes_no_longer_than_its_budget(engine, store, make_candle):
                 begun = time.monotonic()
                 page = read_gaps(engine, replace(query, down=down, start=start, kind=kind))
                 assert time.monotonic() - begun < 10
-                assert page.after is not None and len(queries) < 60
+                assert page.after is not None and len(queries) < 120
                 assert len(page.rows) == (0 if kind else 100)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_what_is_whole_is_counted_and_not_looked_at(engine, store, make_candle, down):
+    """One minute of 600 lacks something, and another one has no candle of one symbol."""
+    subscribe(engine, ALL, 0)
+    store.intervals, names = (MINUTE,), [f"C{number}_USDT" for number in range(30)]
+    partial, silent = BEGIN + 200 * MINUTE, (BEGIN + 450 * MINUTE, "C7_USDT")
+    for first in (0, 300):
+        minutes = [BEGIN + minute * MINUTE for minute in range(first, first + 300)]
+        keys = [(at, name) for at in minutes for name in names if (at, name) != silent]
+        found = [make_candle(*key) for key in keys if key[0] != partial]
+        less = [make_candle(*key) for key in keys if key[0] == partial]
+        found += [replace(one, coverage=Decimal("0.9999")) for one in less]
+        store.close(found, BEGIN + (first + 300) * MINUTE)
+    others = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection, _cursor, statement, *_):
+        others.extend([statement] if "count(*)" not in statement else [])
+
+    query = PageQuery("poloniex", "ticker", (MINUTE,), (MINUTE,), start=BEGIN, down=down)
+    page = read_gaps(engine, query)
+    found = [(gap.row.symbol, gap.row.open_time, gap.kind) for gap in page.rows]
+    wanted = [(name, partial, "partial") for name in sorted(names)]
+    wanted.append(("C7_USDT", silent[0], "no_trade"))
+    assert found == (wanted[::-1] if down else wanted)
+    assert page.after is None
+    assert len(others) < 40

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from app.api.question import LATEST_NAMES, NAMES
+from app.api.question import CHANGES_NAMES, GAPS_NAMES, LATEST_NAMES, NAMES
 
 MINUTE = 60_000
 BEGIN = 1_749_000_000_000
@@ -141,3 +141,45 @@ def test_ranges_the_wrong_way_round_are_refused_with_everything(client):
             query = {"start": BEGIN + 1, "end": BEGIN, other: GOOD[other][0]}
             status, problem = ask(client, **query)
             assert (status, problem["parameter"]) == (400, "start")
+
+
+OTHERS = {"/candlesticks/revisions": CHANGES_NAMES, "/gaps": GAPS_NAMES}
+GOOD_ELSEWHERE = {
+    "/candlesticks/revisions": {"interval": ["1m", "1m,10m"]},
+    "/gaps": {"kind": ["partial", "no_trade", "not_observed", "exchange_down", "not_subscribed"]},
+}
+BAD_ELSEWHERE = {
+    "/candlesticks/revisions": {"interval": [*BAD["interval"], "1w", "15m,5m"]},
+    "/gaps": {"kind": ["late", "PARTIAL", "partial,no_trade", "0"]},
+}
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_revisions_and_gaps_take_good_values_with_each_other(client, path):
+    good = {name: values for name, values in GOOD.items() if name in OTHERS[path]}
+    good |= GOOD_ELSEWHERE[path]
+    assert {*good, "cursor"} == set(OTHERS[path])
+    for one, other in combinations(good, 2):
+        for first in good[one]:
+            for second in good[other]:
+                # All since 1970, one by one, is much.
+                query = {"limit": "1000", "start": str(BEGIN), one: first, other: second}
+                status, body = ask(client, path, **query)
+                assert status == 200, (query, body)
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_revisions_and_gaps_blame_a_bad_value(client, path):
+    bad = {name: values for name, values in BAD.items() if name in OTHERS[path]}
+    for name, values in (bad | BAD_ELSEWHERE[path]).items():
+        for value in [*values, *EVERYWHERE_BAD]:
+            status, problem = ask(client, path, **{name: value})
+            assert status in (400, 422), (name, value)
+            assert problem["parameter"] == name and len(problem["detail"]) < 400
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_revisions_and_gaps_know_no_other_parameter(client, path):
+    for name in set(NAMES) - set(OTHERS[path]):
+        status, problem = ask(client, path, **{name: GOOD[name][0]})
+        assert status == 400 and problem["parameter"] == name

@@ -31,7 +31,7 @@ def shape(value):
 
 
 def test_the_examples_give_the_answers_shown(make_service):
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 5
     with Server() as simulator:
         service = make_service(
             INTERVALS="5s,1m,5m,10m",
