@@ -40,7 +40,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.exchanges.base import Answer, ExchangeError, Heard, Market, Quote, Trade
+from app.exchanges.base import Answer, ExchangeError, Heard, Market, Quote, Trade, Unavailable
 from app.exchanges.decode import (
     MALFORMED,
     ChangedRows,
@@ -49,6 +49,7 @@ from app.exchanges.decode import (
     split_dict,
     split_list,
     unexpected,
+    with_rows,
 )
 from app.exchanges.http import Http, excerpt
 from app.exchanges.websocket import WebSocket
@@ -155,7 +156,7 @@ class _Message(msgspec.Struct):
 
 
 _message = msgspec.json.Decoder(_Message).decode
-_trades, _messages = Rows(_Trade), Rows(_Message)
+_trades = Rows(_Trade)
 RECENT = 1_000
 EVERYTHING = "all"
 
@@ -243,12 +244,20 @@ def _spelled(symbols: Collection[str]) -> list[str]:
     return [EVERYTHING] if ALL in symbols else sorted(symbols)
 
 
+def _read(message: bytes) -> _Message:
+    """What is no message is one that says nothing."""
+    try:
+        return _message(message)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        try:
+            return msgspec.convert(with_rows(message, "data"), _Message, strict=False)
+        except (msgspec.ValidationError, UnicodeError, Unavailable):
+            return _Message()
+
+
 def _hear(message: bytes, heard: Heard) -> None:
     """Add what one message says."""
-    try:
-        found = _message(message)
-    except msgspec.DecodeError:
-        found = _messages.one(msgspec.Raw(message)) or _Message()
+    found = _read(message)
     if found.channel == "trades" and not found.event:
         rows, rejected = _trades.decode(found.data)
         heard.trades += rows
