@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.exchanges import trades_adapter
 from app.exchanges.base import ExchangeError, Trade, Unavailable
 from app.exchanges.http import Response
-from app.exchanges.poloniex import PoloniexTrades
+from app.exchanges.poloniex_trades import PoloniexTrades
 from app.market.coverage import ALL
 from tests.recorded import FOLDER, needs_recordings
 
