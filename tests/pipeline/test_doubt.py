@@ -15,7 +15,7 @@ def unseen(world, closed_through):
         observation.note(batch)
     covers = [cover for batch in world.batches for cover in batch.covers]
     periods = [(one.start, one.end) for one in covers if one.symbol == "BTC_USDT"]
-    return [span for span in uncovered(observation.take_spans(), periods)]
+    return list(uncovered(observation.take_spans(), periods))
 
 
 def test_a_restart_leaves_nothing_unobserved_between_what_is_fetched_and_what_is_told():
