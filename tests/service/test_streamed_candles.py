@@ -142,7 +142,7 @@ class Story:
         self._add(6.0, "repeat", lasting=3, share=SHARE, seconds=1)
         self._add(6.0, "reorder", lasting=3, share=SHARE, seconds=0.5)
         self._add(6.0, "late", lasting=3, share=SHARE, seconds=1)
-        self._add(6.0, "hole", lasting=3, share=SHARE, form="everywhere", symbol=victim)
+        self._add(6.0, "hole", lasting=3, share=0.7, form="everywhere", symbol=victim)
         self._add(6.0, "hole", lasting=3, share=SHARE, form="stream")
         self._add(10.5, "silence", lasting=4, form="all")
         return self.start + 6_000, self.start + 9_000
