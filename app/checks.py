@@ -18,8 +18,8 @@ import msgspec
 from sqlalchemy.engine import URL
 
 from app.api.status import SCHEMA_ADVICE
-from app.exchanges import ticker_adapter
-from app.exchanges.base import ExchangeError, Refused, TickerAdapter, Unreachable
+from app.exchanges import ticker_adapter, trades_adapter
+from app.exchanges.base import ExchangeError, Refused, TickerAdapter, TradesAdapter, Unreachable
 from app.exchanges.http import Http
 from app.market.coverage import ALL
 from app.pipeline.loops import resolve_within
@@ -29,6 +29,7 @@ from app.storage.schema import MISSING, OK, OUTDATED, schema_state
 from config import Config
 
 CLOCK_MS = 2_000
+CONFIRM_SECONDS, DRAIN_SECONDS = 3.0, 0.1
 FREE_WARN, FREE_FAIL = 2**30, 100 * 2**20
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 
@@ -84,6 +85,39 @@ def exchange(
         ]
     finally:
         adapter.close()
+
+
+def stream(config: Config, make: Callable[..., TradesAdapter] = trades_adapter) -> list[Finding]:
+    """Whether the exchange tells its trades: that it takes a connection is not enough."""
+    adapter = make(config.exchange, settings=config.settings, resolve=resolve_within)
+    symbols = {symbol for name, symbol in config.symbols if name == config.exchange} or {ALL}
+    try:
+        begun = time.monotonic()
+        adapter.connect()
+        adapter.follow(symbols)
+        refused: list[str] = []
+        while (took := time.monotonic() - begun) < CONFIRM_SECONDS and not refused:
+            heard = adapter.receive(DRAIN_SECONDS)
+            if heard.joined:
+                text = f"{config.exchange} confirms a subscription to trades after {took:.1f} s"
+                return [Finding(Level.OK, "stream", text)]
+            refused += heard.refused
+        return [_unconfirmed(config, refused)]
+    except ExchangeError as error:
+        return [Finding(Level.FAIL, "stream", _why(config, error))]
+    finally:
+        adapter.close()
+
+
+def _unconfirmed(config: Config, refused: list[str]) -> Finding:
+    if refused:
+        # The service asks for each symbol singly then, and builds those that are left.
+        advice = "correct SYMBOLS, so that the others are not held up"
+        text = f"{config.exchange} refuses the subscription: {refused[0]}; {advice}"
+        return Finding(Level.WARN, "stream", one_line(text))
+    advice = "no candle of source trades can be built: try again later, or set SOURCE=ticker"
+    text = f"{config.exchange} does not confirm a subscription within {CONFIRM_SECONDS:.0f} s"
+    return Finding(Level.FAIL, "stream", f"{text}; {advice}")
 
 
 def _why(config: Config, error: ExchangeError) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from app import checks
 from app.checks import Finding, Level, one_line
+from app.market.ticks import TRADES
 from config import Config, ConfigError, load
 
 DEADLINE_SECONDS = 10.0
@@ -53,14 +54,12 @@ def settings(environment: Mapping[str, str]) -> tuple[Config, dict[str, str]]:
 
 
 def _looks(config: Config, environment: Mapping[str, str]) -> list[Look]:
-    folder = config.data_dir
+    folder, connection = config.data_dir, ("EXCHANGE", *config.settings)
+    stream = Look("stream", ("SOURCE", *connection), lambda: checks.stream(config))
     return [
         Look("program", (), checks.program),
-        Look(
-            "exchange",
-            ("EXCHANGE", *config.settings),
-            lambda: checks.exchange(config, environment),
-        ),
+        Look("exchange", connection, lambda: checks.exchange(config, environment)),
+        *([stream] if config.source == TRADES else []),
         Look("database", ("DATABASE_URL",), lambda: checks.database(config.database_url)),
         Look("data folder", (), lambda: checks.data_folder(folder)),
         Look("disk", (), lambda: checks.disk(folder)),

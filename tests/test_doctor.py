@@ -11,10 +11,39 @@ import pytest
 from app import checks
 from app.checks import Level
 from app.doctor import examine
-from app.exchanges.base import Market, Refused, Unavailable, Unreachable
+from app.exchanges.base import Heard, Market, Refused, Unavailable, Unreachable
+from app.simulator.server import Server
 from app.storage.locks import FileLock
 from config import load
 from tests.support import free_port
+
+
+class FakeStream:
+    """Answers a subscription as it was told to."""
+
+    def __init__(self, error=None, **heard):
+        self.error, self.heard, self.told = error, Heard(**heard), []
+
+    def connect(self):
+        if self.error:
+            raise self.error
+        self.told.append("connect")
+
+    def follow(self, symbols):
+        self.told.append(sorted(symbols))
+
+    def receive(self, seconds):
+        return self.heard
+
+    def close(self):
+        self.told.append("close")
+
+
+def stream(fake, **settings):
+    config = load({"SOURCE": "trades", "SYMBOLS": "BTC_USDT", **settings})
+    (found,) = checks.stream(config, lambda *_, **__: fake)
+    assert found.name == "stream" and fake.told[-1] == "close"
+    return found
 
 
 class FakeExchange:
@@ -126,6 +155,37 @@ def test_an_exchange_that_answers_is_counted_and_timed():
     found = exchange(FakeExchange())
     assert {finding.level for finding in found.values()} == {Level.OK}
     assert "1 markets, answered in" in found["exchange"].text
+
+
+def test_a_stream_that_confirms_a_subscription_is_fine():
+    fake = FakeStream(joined=["BTC_USDT"])
+    found = stream(fake)
+    assert found.level is Level.OK and "confirms a subscription to trades" in found.text
+    assert fake.told == ["connect", ["BTC_USDT"], "close"]
+    everything = FakeStream(joined=["*"])
+    assert stream(everything, SYMBOLS="").level is Level.OK and ["*"] in everything.told
+
+
+def test_a_stream_that_does_not_confirm_comes_with_advice(monkeypatch):
+    monkeypatch.setattr(checks, "CONFIRM_SECONDS", 0.05)
+    silent = stream(FakeStream(pongs=1))
+    assert silent.level is Level.FAIL and "set SOURCE=ticker" in silent.text
+    refusing = stream(FakeStream(refused=["no such symbols ['X']"]))
+    assert (
+        refusing.level is Level.WARN and "no such symbols ['X']; correct SYMBOLS" in refusing.text
+    )
+    unreached = stream(FakeStream(Unreachable("unreachable", "no such name")))
+    assert unreached.level is Level.FAIL and "POLONIEX_WS_URL" in unreached.text
+
+
+def test_the_stream_is_looked_at_where_candles_are_made_of_trades(environment):
+    with Server(markets=8) as server:
+        there = {"POLONIEX_URL": server.url, "POLONIEX_WS_URL": server.websocket_url}
+        found = {one.name: one for one in examine({**environment, **there, "SOURCE": "trades"})}
+        assert found["stream"].level is Level.OK, found["stream"].text
+        assert "stream" not in {one.name for one in examine({**environment, **there})}
+    found = {one.name: one for one in examine({**environment, **there, "SOURCE": "trades"})}
+    assert found["stream"].level is Level.FAIL and "connection_refused" in found["stream"].text
 
 
 def test_a_symbol_that_the_exchange_does_not_list_is_named():

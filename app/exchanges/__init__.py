@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.exchanges.http import Http
-from app.exchanges.poloniex import Poloniex, PoloniexLegacy, PoloniexTrades
+from app.exchanges.poloniex import Poloniex, PoloniexLegacy
+from app.exchanges.poloniex_trades import PoloniexTrades
 from app.exchanges.timed import Resolve
 from app.exchanges.websocket import WebSocket
 from app.market.ticks import TICKER, TRADES

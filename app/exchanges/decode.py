@@ -55,6 +55,15 @@ def split_dict(body: bytes) -> dict[str, msgspec.Raw]:
     return rows or _expect({}, dict, body)
 
 
+def with_rows(message: bytes, name: str) -> Any:
+    """Any JSON; where it is an object, the rows of its list `name` are left undecoded, so that a
+    bare NaN, or text that is none, costs its own row only. Unavailable if it is not JSON."""
+    found = lenient(message)
+    if isinstance(found, dict) and isinstance(found.get(name), list):
+        found[name] = [_raw(row) for row in found[name]]
+    return found
+
+
 def _expect(found: Any, kind: type, body: bytes) -> Any:
     if not isinstance(found, kind) or not found:
         raise unexpected(body)

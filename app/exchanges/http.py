@@ -115,10 +115,11 @@ class Http:
         return result
 
     def _read(self, response: requests.Response) -> Response:
-        date = _date(response.headers.get("Date"))
+        date = header_date(response.headers.get("Date"))
         if response.status_code != 200:
             start = _beginning(response)
-            raise refusal(response.status_code, response.headers, date, start)
+            wait = response.headers.get("Retry-After", "")
+            raise refusal(response.status_code, wait, date, start)
         body = bytearray()
         while piece := response.raw.read(PIECE, decode_content=True):
             body += piece
@@ -151,15 +152,13 @@ class _Stale(Exception):
         self.error = error
 
 
-def refusal(
-    status: int, headers: Mapping[str, str], date: int | None, body: bytes
-) -> ExchangeError:
-    """What a status other than 200 means."""
+def refusal(status: int, retry_after: str, date: int | None, body: bytes) -> ExchangeError:
+    """What a status means that was not hoped for."""
     if 300 <= status < 400:
         return Unavailable("redirect", f"HTTP {status}: redirects are not followed")
     kind = Refused if status in REFUSALS else Unavailable
-    wait = _retry_after(headers.get("Retry-After", ""), date)
-    return kind(f"http_{status}", f"HTTP {status}: {excerpt(body)}", wait)
+    text = f"HTTP {status}: {excerpt(body)}"
+    return kind(f"http_{status}", text, _retry_after(retry_after, date))
 
 
 def _retry_after(text: str, date: int | None) -> float | None:
@@ -167,14 +166,14 @@ def _retry_after(text: str, date: int | None) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER)
-    until = _date(text)
+    until = header_date(text)
     # Without a Date beside it there is nothing to count a date from.
     if until is None or date is None:
         return None
     return min(max(0.0, (until - date) / 1000), MAX_RETRY_AFTER)
 
 
-def _date(text: str | None) -> int | None:
+def header_date(text: str | None) -> int | None:
     """An HTTP date as epoch ms. One that names no zone is UTC, not the zone of this host."""
     try:
         stamp = email.utils.parsedate_to_datetime(text or "")

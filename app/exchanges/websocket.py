@@ -1,6 +1,7 @@
 """A websocket on which nothing waits without a deadline and no message is larger than allowed.
 Knows nothing of what is said."""
 
+import http.client
 import socket
 import time
 from collections.abc import Callable
@@ -10,10 +11,12 @@ import websocket
 from websocket import ABNF
 
 from app.exchanges.base import ExchangeError, Unavailable
-from app.exchanges.http import DEADLINE_SECONDS, USER_AGENT, excerpt, refusal, translate
+from app.exchanges.handshake import shake_hands
+from app.exchanges.http import DEADLINE_SECONDS, excerpt, translate
 from app.exchanges.timed import Deadline, Dialer, Resolve, bound_context
 
 MAX_MESSAGE = 4 * 2**20
+PONG_SECONDS = 0.2
 
 
 class WebSocket:
@@ -39,9 +42,9 @@ class WebSocket:
         self.close()
         self._deadline.begin(self._seconds)
         try:
-            self._open = self._shake_hands()
-        except (OSError, websocket.WebSocketException, ValueError) as error:
-            raise _meaning(error) from error
+            self._open = self._connect()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise translate(error) from error
 
     def send(self, text: str) -> None:
         """Send a text message, within the deadline."""
@@ -79,26 +82,42 @@ class WebSocket:
             raise Unavailable("closed", "there is no connection")
         return self._open
 
-    def _shake_hands(self) -> websocket.WebSocket:
-        parts = urlsplit(self._url)
-        secure, host = parts.scheme == "wss", parts.hostname or ""
-        line = self._dialer.dial(host, parts.port or (443 if secure else 80))
+    def _connect(self) -> websocket.WebSocket:
+        url = urlsplit(self._url)
+        secure, host = url.scheme == "wss", url.hostname
+        if url.scheme not in ("ws", "wss") or not host:
+            raise ValueError("not the address of a websocket")
+        line = self._dialer.dial(host, url.port or (443 if secure else 80))
         try:
             if secure:
-                context = bound_context(self._deadline)
-                line = context.wrap_socket(line, server_hostname=host)
-            found = websocket.WebSocket(skip_utf8_validation=True)
-            found.frame_buffer = _Frames(found._recv, self._max)
-            found.cont_frame = _Parts(self._max)
-            header = [f"User-Agent: {USER_AGENT}"]
-            # With a socket of ours it asks no proxy, and redirects are not followed.
-            found.connect(  # type: ignore[no-untyped-call]
-                self._url, socket=line, header=header, suppress_origin=True, redirect_limit=0
-            )
+                line = bound_context(self._deadline).wrap_socket(line, server_hostname=host)
+            shake_hands(line, url)
         except BaseException:
             line.close()
             raise
+        return self._reader(line)
+
+    def _reader(self, line: socket.socket) -> websocket.WebSocket:
+        found = _Reader(self._deadline)
+        found.frame_buffer = _Frames(found._recv, self._max)
+        found.cont_frame = _Parts(self._max)
+        found.sock, found.connected = line, True
         return found
+
+
+class _Reader(websocket.WebSocket):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__(skip_utf8_validation=True)
+        self._deadline = deadline
+
+    def pong(self, payload: str | bytes = "") -> None:
+        # A ping that comes in the last moment is read already, so there is no second chance.
+        self._deadline.begin(PONG_SECONDS)
+        try:
+            super().pong(payload)
+        except websocket.WebSocketTimeoutException as error:
+            # Half of it may be on its way, and nothing can be sent after that.
+            raise Unavailable("timeout", "it does not take what is sent to it") from error
 
 
 class _Frames(websocket._abnf.frame_buffer):
@@ -127,11 +146,8 @@ def _meaning(error: Exception) -> ExchangeError:
     """What a failure of the connection means."""
     if isinstance(error, ExchangeError):
         return error
-    if isinstance(error, websocket.WebSocketBadStatusException):
-        headers = error.resp_headers or {}
-        return refusal(error.status_code, headers, None, error.resp_body or b"")
     if isinstance(error, websocket.WebSocketTimeoutException):
-        return Unavailable("timeout", "no handshake in time")
+        return Unavailable("timeout", "it does not take what is sent to it")
     if isinstance(error, websocket.WebSocketConnectionClosedException):
         return Unavailable("closed", "the exchange hung up")
     return translate(error)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from app.market.candles import Bar, Candle, merge
 from app.market.feed import Closing
 from app.market.unseen import Share
-from app.market.windows import window_open
+from app.market.windows import LONGEST, window_open
 
 LATE_TICK, COVERAGE = "late_tick", "coverage"
 
@@ -67,7 +67,8 @@ def _united(ranges: Iterable[Range], shortest: int) -> list[Range]:
     united: list[Range] = []
     for start, end in sorted(ranges):
         start, end = window_open(start, shortest), window_open(end - 1, shortest) + shortest
-        if united and start <= united[-1][1]:
+        # A longer window in which several have changed must be put together of all of them.
+        if united and window_open(start, LONGEST) <= united[-1][1]:
             united[-1] = united[-1][0], max(united[-1][1], end)
         else:
             united.append((start, end))

@@ -22,7 +22,7 @@ class Wanted(NamedTuple):
 @dataclass(slots=True)
 class Link:
     """One connection. told: whether it counts already; sure: whether all that came up to now has
-    been read. Times are ours."""
+    been read; doubted: since when that was not so. Times are ours."""
 
     opened: int
     heard: int
@@ -32,6 +32,7 @@ class Link:
     following: frozenset[str]
     told: bool = False
     sure: bool = False
+    doubted: int = 0
     joined: set[str] = field(default_factory=set)
 
     def tells(self, symbols: frozenset[str]) -> frozenset[str]:

@@ -95,7 +95,10 @@ class StreamCollector:
         except ExchangeError as error:
             self._failed(self._clock(), error)
         now = self._clock()
-        if now - self._logged >= IDLE_MS:
+        # What a doubtful connection brings may still tell of the time before: the log's clock waits
+        # for it, which is not long, as doubt ends or the connection does.
+        doubtful = self._link is not None and not (self._link.sure and self._link.told)
+        if now - self._logged >= IDLE_MS and not doubtful:
             offset = self._theirs.offset
             self._append(IDLE, now + (offset or 0), now + (offset or 0), offset)
         if self._link is not None:
@@ -145,7 +148,7 @@ class StreamCollector:
 
     def _drain(self, link: Link, wanted: Wanted) -> None:
         if link.sure and self._clock() - link.drained > STALL_MS:
-            link.sure = False
+            link.sure, link.doubted = False, self._clock()
             self._adapter.ping()
         heard = self._adapter.receive(DRAIN_SECONDS if link.sure else JOINING_SECONDS)
         now = link.drained = self._clock()
@@ -197,6 +200,8 @@ class StreamCollector:
             return
         if link.told:
             link.sure = heard.pongs > 0
+            if not link.sure and now - link.doubted >= DEAD_MS:
+                raise Unavailable("no_pong", "the exchange does not answer a ping")
             return
         late = now - link.opened >= JOIN_MS
         if late and not link.joined:
@@ -221,7 +226,8 @@ class StreamCollector:
         state.last_good_poll, state.symbols = until, len(link.joined)
 
     def _keep_alive(self, link: Link, now: int) -> None:
-        if now - link.heard >= DEAD_MS:
+        # While we paused, nothing was asked either.
+        if now - max(link.heard, link.doubted) >= DEAD_MS:
             raise Unavailable("silent", f"nothing came for {(now - link.heard) / 1000:.0f} s")
         quiet = now - link.heard >= SILENCE_MS and now - link.pinged >= SILENCE_MS
         if quiet or now - link.pinged >= PING_MS:
