@@ -9,6 +9,8 @@ from app.storage.tables import (
     candles,
     feed_positions,
     late_candles,
+    missing_ids,
+    recovered,
     stored_intervals,
     unobserved,
 )
@@ -40,5 +42,6 @@ def prune_candles(engine: Engine, before: int) -> int:
             connection.execute(update(feed_positions).values(revised=feed_positions.c.revised + 1))
     if not deleted:
         with writing(engine) as connection:
-            connection.execute(delete(unobserved).where(unobserved.c.end_time < before))
+            for table in (unobserved, missing_ids, recovered):
+                connection.execute(delete(table).where(table.c.end_time < before))
     return deleted

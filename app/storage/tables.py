@@ -147,6 +147,7 @@ missing_ids = db.Table(
     Column("before_id", BigInteger, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("end_time", BigInteger, nullable=False),
+    Index("ix_missing_ids_time", "exchange", "source", "end_time"),
 )
 
 # What was not observed by the feed, and then fetched for one symbol.
@@ -157,6 +158,7 @@ recovered = db.Table(
     Column("symbol", word(32), primary_key=True),
     Column("start_time", BigInteger, primary_key=True, autoincrement=False),
     Column("end_time", BigInteger, nullable=False),
+    Index("ix_recovered_time", "exchange", "source", "end_time"),
 )
 
 feed_positions = db.Table(

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from app.market.ticks import Batch
 from app.ticklog import Entry
-from app.ticklog.records import HEADER, MAX_PAYLOAD, answered, encode, entries, seek
+from app.ticklog.records import encode, entries, seek
 
 SEGMENT_BYTES = 16 * 2**20
+PEEK_BYTES = 64 * 2**10
 
 # macOS has no fdatasync.
 _sync = getattr(os, "fdatasync", os.fsync)
@@ -94,8 +95,8 @@ class SegmentLog:
 
     def first(self) -> Batch | None:
         """The first batch with a time that is kept; None where there is none."""
-        read = self.read(self.begin)
-        return next((one.batch for one in read if one.batch and one.batch.offset is not None), None)
+        found = (self._first_of(start) for start in self._segments())
+        return next((batch for batch in found if batch is not None), None)
 
     def last(self) -> Batch | None:
         """The last batch with a time; None where there is none."""
@@ -120,8 +121,19 @@ class SegmentLog:
 
     def _answered(self, start: int) -> int:
         """When the first batch of a segment was answered; 0 where nobody can tell."""
-        with self._path(start).open("rb") as file:
-            return answered(memoryview(file.read(HEADER.size + MAX_PAYLOAD)))
+        first = self._first_of(start)
+        return first.answered if first is not None else 0
+
+    def _first_of(self, start: int) -> Batch | None:
+        """The first batch of a segment that has a time. Nearly always a look at its beginning
+        tells."""
+        for size in (PEEK_BYTES, -1):
+            with self._path(start).open("rb") as file:
+                data = file.read(size)
+            for entry in entries(memoryview(data), start):
+                if entry.batch is not None and entry.batch.offset is not None:
+                    return entry.batch
+        return None
 
     def prune(self, resume: int, before: int) -> int:
         """Delete segments that lie wholly before `resume` and were last written before `before`

@@ -75,15 +75,6 @@ def _next_valid(data: memoryview, offset: int) -> int:
     return len(data)
 
 
-def answered(data: memoryview) -> int:
-    """When the first batch in `data` that knows the exchange's clock was answered (ms), as far as
-    the data begins with readable records; else 0."""
-    for _, times in _heads(data):
-        if times.offset is not None:
-            return times.answered
-    return 0
-
-
 def seek(data: memoryview, time: int) -> int:
     """The offset in `data` behind which all batches are that were answered at `time` (ms) or
     later; 0 if it cannot be told."""

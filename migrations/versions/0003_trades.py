@@ -43,6 +43,7 @@ def upgrade():
                 sa.Column(name, sa.BigInteger, nullable=False)
                 for name in ("before_id", "start_time", "end_time")
             ),
+            sa.Index("ix_missing_ids_time", "exchange", "source", "end_time"),
         )
     if "recovered" not in tables:
         op.create_table(
@@ -50,6 +51,7 @@ def upgrade():
             *feed_key(),
             sa.Column("start_time", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("end_time", sa.BigInteger, nullable=False),
+            sa.Index("ix_recovered_time", "exchange", "source", "end_time"),
         )
 
 

@@ -184,7 +184,7 @@ def test_a_few_symbols_can_be_named_but_not_many(client):
         ("exchange=polniex", "exchange", "poloniex"),
         ("exchange=Poloniex", "exchange", "poloniex"),
         ("source=tickers", "source", "ticker"),
-        ("source=candles", "source", None),
+        ("source=order_book", "source", None),
     ],
 )
 def test_unknown_exchanges_and_sources_get_suggestions(client, query, name, meant):

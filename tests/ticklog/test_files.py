@@ -170,3 +170,32 @@ def test_only_old_segments_that_the_database_has_confirmed_are_forgotten(tmp_pat
     assert sorted(tmp_path.glob("*.seg")) == segments[10:]
     assert asked(log, confirmed)[-1] == 29
     log.close()
+
+
+def batch_at(time, price="1", **options):
+    tick = Tick("BTC_USDT", time, Decimal(price))
+    return Batch(time, time + 10, "ok", ticks=[tick] * 20, **options)
+
+
+def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
+    log = SegmentLog(tmp_path / "feed", "identity", segment_bytes=3_000)
+    log.append(Batch(1, 1, "outage", offset=None))
+    for time in range(1_000, 61_000, 1_000):
+        log.append(batch_at(time))
+    assert (log.begin, log.first().asked, log.last().asked) == (0, 1_000, 60_000)
+    for pruned in (False, True):
+        for time in range(0, 62_000, 333):
+            found = [e.batch.answered for e in log.read(log.find(time)) if e.batch.offset == 0]
+            kept = [e.batch.answered for e in log.read(log.begin) if e.batch.offset == 0]
+            after = [moment for moment in kept if moment >= time]
+            assert found[-len(after) or len(found) :] == after
+            # At most a segment's records are read in vain.
+            assert len(found) - len(after) <= 1 or found == kept
+        log.prune(log.end // 2, before=2**62)
+    assert log.begin > 0
+    log.close()
+
+
+def test_an_empty_log_has_neither_first_nor_last(tmp_path):
+    log = SegmentLog(tmp_path / "feed", "identity")
+    assert (log.first(), log.last(), log.begin, log.find(5)) == (None, None, 0, 0)
