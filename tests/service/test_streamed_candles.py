@@ -4,6 +4,7 @@ to a stream, over sockets, processes and a real database."""
 import os
 import signal
 import threading
+from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -95,7 +96,7 @@ def test_candles_equal_the_tape_through_all_that_can_happen_to_a_stream(
     start = wall_clock() + 2_000
     faults = Story(simulated.faults, start)
     holes = faults.plan(symbols[0])
-    wait_until(start + 15_500)
+    wait_until(start + 13_000)
     for service, _ in services:
         service.kill(signal.SIGKILL)
         service.start()
@@ -137,15 +138,48 @@ class Story:
 
     def plan(self, victim):
         """All of it; when (ms) trades of the victim are missing everywhere."""
-        self._add(1.0, "disconnect", form="reset", seconds=1)
-        self._add(3.5, "disconnect", form="close", seconds=1)
-        self._add(6.0, "repeat", lasting=3, share=SHARE, seconds=1)
-        self._add(6.0, "reorder", lasting=3, share=SHARE, seconds=0.5)
-        self._add(6.0, "late", lasting=3, share=SHARE, seconds=1)
-        self._add(6.0, "hole", lasting=3, share=0.7, form="everywhere", symbol=victim)
-        self._add(6.0, "hole", lasting=3, share=SHARE, form="stream")
-        self._add(10.5, "silence", lasting=4, form="all")
-        return self.start + 6_000, self.start + 9_000
+        self._add(0.5, "disconnect", form="reset", seconds=1)
+        self._add(2.5, "disconnect", form="close", seconds=1)
+        self._add(4.5, "repeat", lasting=3, share=SHARE, seconds=1)
+        self._add(4.5, "reorder", lasting=3, share=SHARE, seconds=0.5)
+        self._add(4.5, "late", lasting=3, share=SHARE, seconds=1)
+        self._add(4.5, "hole", lasting=3, share=0.7, form="everywhere", symbol=victim)
+        self._add(4.5, "hole", lasting=3, share=SHARE, form="stream")
+        self._add(8.5, "silence", lasting=3.5, form="all")
+        return self.start + 4_500, self.start + 7_500
 
     def _add(self, at, kind, **keys):
         self.faults.add(kind, after=at + (self.start - wall_clock()) / 1000, **keys)
+
+
+def test_both_sources_are_built_side_by_side_and_a_symbol_may_stop_and_begin_again(
+    simulated, make_service
+):
+    service = begin(make_service, simulated, "one", SYMBOLS="BTC_USDT")
+    both = {"source": "trades", "symbols": ["BTC_USDT", "ETH_USDT"]}
+    assert service.request("POST", "/candlesticks", both)[0] == 202
+    eventually(lambda: streams(service), 10)
+    start = wall_clock() + 1_500
+    tape = Tape(simulated.exchange, start, start + 3_000)
+    agrees(tape, service, both["symbols"])
+    polled = candles(service, "BTC_USDT", "1s", start, "ticker")
+    assert polled and all(row["volume"] is None for row in polled.values())
+    prices = {
+        trade.price for trade in simulated.exchange.trades("BTC_USDT", start - 60_000, wall_clock())
+    }
+    assert {Decimal(row["close"]) for row in polled.values()} <= prices
+
+    status, _ = service.request("DELETE", "/candlesticks?symbol=BTC_USDT&source=trades")
+    assert status == 200
+    gone = wall_clock()
+    wait_until(gone + 2_000)
+    again = {"source": "trades", "symbols": ["BTC_USDT"]}
+    assert service.request("POST", "/candlesticks", again)[0] == 202
+    back = wall_clock()
+    rest = Tape(simulated.exchange, back + 4_000, back + 6_000)
+    agrees(rest, service, both["symbols"])
+    agrees(Tape(simulated.exchange, start, back + 6_000), service, ["ETH_USDT"])
+    between = candles(service, "BTC_USDT", "1s", gone).values()
+    assert not [row for row in between if gone + 1_000 <= row["open_time"] < back - 1_000]
+    assert simulated.connections == 1
+    assert {one["source"] for one in service.get("/status")["feeds"]} == {"ticker", "trades"}
