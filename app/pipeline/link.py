@@ -11,6 +11,9 @@ from app.market.ticks import Cover, Spoiled, Tick
 from app.pipeline.fetching import Known
 from app.pipeline.trades import judged
 
+SINGLY = 200
+"""So many symbols of a refused subscription are asked for one by one."""
+
 
 class Wanted(NamedTuple):
     """The symbols to follow, `ALL` among them; pending: those that wait to hear that they are."""
@@ -22,7 +25,8 @@ class Wanted(NamedTuple):
 @dataclass(slots=True)
 class Link:
     """One connection. told: whether it counts already; sure: whether all that came up to now has
-    been read; doubted: since when that was not so. Times are ours."""
+    been read; doubted: since when that was not so; singly: what was asked for by itself. Times are
+    ours."""
 
     opened: int
     heard: int
@@ -34,10 +38,25 @@ class Link:
     sure: bool = False
     doubted: int = 0
     joined: set[str] = field(default_factory=set)
+    singly: set[str] = field(default_factory=set)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may still tell of the time before: the log's clock waits for it, which is not
+        long, as doubt ends or the connection does."""
+        return not (self.sure and self.told)
 
     def tells(self, symbols: frozenset[str]) -> frozenset[str]:
         """Those of `symbols` whose trades come."""
         return symbols if ALL in self.joined else symbols & self.joined
+
+    def single(self) -> list[str]:
+        """What to ask for one by one, after a refusal that may be for one of them only. What is
+        refused by itself is not asked for again."""
+        missing = self.following - self.joined
+        found = sorted(missing - self.singly)[:SINGLY] if len(missing) > 1 else []
+        self.singly.update(found)
+        return found
 
 
 @dataclass(slots=True)

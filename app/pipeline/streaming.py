@@ -48,9 +48,6 @@ REFUSED_MS = 120_000
 POLL_MS = 1_000
 """Stands for the cadence, which decides how long a window waits: that of the pings."""
 
-SINGLY = 200
-"""So many symbols of a refused subscription are asked for one by one."""
-
 
 class StreamCollector:
     """Follows one feed. `step` is to be called again and again; it waits for what the socket
@@ -95,10 +92,7 @@ class StreamCollector:
         except ExchangeError as error:
             self._failed(self._clock(), error)
         now = self._clock()
-        # What a doubtful connection brings may still tell of the time before: the log's clock waits
-        # for it, which is not long, as doubt ends or the connection does.
-        doubtful = self._link is not None and not (self._link.sure and self._link.told)
-        if now - self._logged >= IDLE_MS and not doubtful:
+        if now - self._logged >= IDLE_MS and not (self._link and self._link.doubtful):
             offset = self._theirs.offset
             self._append(IDLE, now + (offset or 0), now + (offset or 0), offset)
         if self._link is not None:
@@ -140,6 +134,7 @@ class StreamCollector:
             self._adapter.follow(more)
         link.following = wanted.symbols
         link.joined -= less
+        link.singly -= less
 
     def _hang_up(self) -> None:
         self._adapter.hang_up()
@@ -172,9 +167,8 @@ class StreamCollector:
         for text in heard.refused:
             refused = Unavailable("refused", text)
             self._trouble.note(self._clock(), self._theirs.offset, refused)
-        missing = link.following - link.joined
-        if heard.refused and len(missing) > 1:
-            for symbol in sorted(missing)[:SINGLY]:
+        if heard.refused:
+            for symbol in link.single():
                 self._adapter.follow([symbol])
 
     def _fetch(self, link: Link, now: int) -> None:

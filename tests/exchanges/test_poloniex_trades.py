@@ -10,7 +10,6 @@ from app.exchanges.base import ExchangeError, Trade, Unavailable
 from app.exchanges.http import Response
 from app.exchanges.poloniex_trades import PoloniexTrades
 from app.market.coverage import ALL
-from tests.recorded import FOLDER, needs_recordings
 
 ROWS = [
     {
@@ -203,12 +202,21 @@ def test_a_trade_without_a_side_is_a_trade():
 
 
 def test_receiving_ends_when_it_should_however_much_comes():
-    class Endless(Stream):
-        def receive(self, seconds):
-            return encoded({"event": "pong"})
-
-    heard = PoloniexTrades(Endless(), Answers()).receive(0.05)
+    stream = Stream()
+    stream.receive = lambda seconds: encoded({"event": "pong"})
+    heard = PoloniexTrades(stream, Answers()).receive(0.05)
     assert heard.pongs == heard.messages > 1
+
+
+def test_what_came_before_an_error_is_told_before_it():
+    error = Unavailable("closed")
+    stream = Stream(encoded(pushed(ROWS[0])), error, encoded(pushed(ROWS[1])))
+    adapter = PoloniexTrades(stream, Answers())
+    assert same(adapter.receive(5).trades, ROWS[:1])
+    with pytest.raises(Unavailable) as found:
+        adapter.receive(5)
+    assert found.value is error
+    assert same(adapter.receive(5).trades, ROWS[1:2]), "it is told once"
 
 
 def test_recent_trades_are_told_oldest_first_with_their_symbol():
@@ -266,38 +274,3 @@ def test_any_value_in_any_field_leaves_other_messages_alone(value, name):
     heard = hear(pushed(ROWS[0], row), {**pushed(ROWS[0]), name: value}, pushed(ROWS[2]))
     assert fields(heard.trades[0]) == fields(told(ROWS[0]))
     assert fields(heard.trades[-1]) == fields(told(ROWS[2]))
-
-
-def recorded_messages():
-    """What a connection of August 2022 brought."""
-    for path in sorted((FOLDER / "poloniex").glob("ws_trades_*.raw")):
-        for line in path.read_text().splitlines():
-            text = line.partition(": ")[2]
-            if text and not line.startswith("wss:"):
-                yield json.loads(text)
-
-
-@needs_recordings
-def test_of_a_recorded_connection_every_trade_is_heard():
-    sent = list(recorded_messages())
-    trades = [m for m in sent if m.get("channel") == "trades" and "data" in m]
-    rows = [row for message in trades for row in message["data"]]
-    heard = hear(*sent)
-    assert len(rows) == 8 and same(heard.trades, rows)
-    assert heard.messages == len(sent) > 300
-    confirmed = [m for m in sent if m.get("event") == "subscribe" and m["channel"] == "trades"]
-    assert heard.joined == [symbol for message in confirmed for symbol in message["symbols"]]
-    # The other channel of these connections, and that it is confirmed.
-    assert heard.rejected == {"message_unknown": len(sent) - len(trades) - len(confirmed)}
-    assert heard.refused == [] and heard.pongs == 0
-
-
-@needs_recordings
-def test_recorded_recent_trades_are_told_oldest_first():
-    path = FOLDER / "poloniex" / "rest_candles_trades_2024-2026.json"
-    answers = json.loads(path.read_text())["/markets/BTC_USDT/trades"]
-    assert [len(answer["body"]) for answer in answers] == [500, 5, 5]
-    for answer in answers:
-        found = PoloniexTrades(Stream(), Answers(encoded(answer["body"]))).recent("BTC_USDT")
-        assert same(found, reversed(answer["body"]))
-        assert found[0].time <= found[-1].time

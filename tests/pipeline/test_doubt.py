@@ -1,5 +1,5 @@
 """A stream of which we are not sure yet: what its collector writes leaves nothing unobserved that
-was observed, and doubt comes to an end."""
+was observed, and doubt comes to an end. So does asking for what is refused."""
 
 from app.exchanges.base import Heard
 from app.market.coverage import uncovered
@@ -50,3 +50,20 @@ def test_who_talks_but_never_answers_is_left_after_a_pause():
     world.run(5)
     assert world.state.errors == {"no_pong": 1}
     assert world.good()[-1].answered > START + 11_000, "the next connection counts"
+
+
+def test_symbols_that_are_refused_are_asked_for_singly_once():
+    world = World(["BTC_USDT", "GONE_USDT", "LOST_USDT"], joins=False)
+
+    def follow(symbols):
+        world.calls.append(("follow", *sorted(symbols)))
+        good = set(symbols) == {"BTC_USDT"}
+        answer = {"joined": ["BTC_USDT"]} if good else {"refused": ["no such symbols"]}
+        world.sent.append((world.now - START + 10, Heard(messages=1, **answer)))
+
+    world.follow = follow
+    world.run(10)
+    asked = [call[1:] for call in world.calls if call[0] == "follow"]
+    assert asked[0] == ("BTC_USDT", "GONE_USDT", "LOST_USDT")
+    assert sorted(asked[1:]) == [("BTC_USDT",), ("GONE_USDT",), ("LOST_USDT",)]
+    assert all(batch.away == ["GONE_USDT", "LOST_USDT"] for batch in world.good())
