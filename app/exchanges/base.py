@@ -115,7 +115,8 @@ class TradesAdapter(Protocol):
         """Ask the other side for a sign of life."""
 
     def recent(self, symbol: str) -> list[Trade]:
-        """The newest trades of a symbol, as many as the exchange tells, oldest first."""
+        """The newest trades of a symbol, as many as the exchange tells, oldest first; none where
+        there never was one."""
 
     def server_time(self) -> tuple[int, int] | None:
         """As that of `TickerAdapter`."""

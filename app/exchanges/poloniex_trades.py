@@ -107,6 +107,8 @@ class PoloniexTrades:
         """GET /markets/{symbol}/trades"""
         path = f"/markets/{quote(symbol, safe='')}/trades"
         body = self._http.get(path, {"limit": str(RECENT)}).body
+        if body.strip() == b"[]":
+            return []
         rows, _ = _trades.decode(split_list(body))
         if not rows:
             raise unexpected(body)

@@ -125,12 +125,12 @@ class FeedFold:
     def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
         """Take one batch in; returns how many of its ticks were late. They count before its clock
         does: what closes a window is what shows its last trade (rule 7)."""
+        self.late = set()
         if batch.offset is None:
             self.observation.unmeasured(batch)
             return 0
         if self.observation.begin(batch.asked):
             self._taken = self.observation.closed_through
-        self.late = set()
         late = 0
         for symbol, ticks in by_symbol(batch.ticks).items():
             taken = subscriptions.chosen(ticks, batch.asked, self.source)

@@ -18,15 +18,17 @@ MARGIN_MS = 10_000
 """What happened shortly before a connection was lost may not have been told any more."""
 
 ATTEMPTS = 5
+MOST_SYMBOLS = 20_000
 AGAIN_MS = 2_000
 
 
 class Fetched(NamedTuple):
     """What the exchange told of one symbol when it was asked. cover: None where it was asked for
-    single trades only."""
+    single trades only. never: whether it says that there was no trade at any time."""
 
     trades: list[Trade]
     cover: Cover | None
+    never: bool = False
 
 
 class _Task(NamedTuple):
@@ -94,6 +96,8 @@ class Fetching:
 def _fetched(symbol: str, task: _Task, trades: list[Trade], asked: int) -> Fetched:
     if task.since is None:
         return Fetched(trades, None)
+    if not trades:
+        return Fetched([], Cover(symbol, task.since - MARGIN_MS, asked), never=True)
     # Of the moment of the oldest trade told there may have been others.
     start = max(task.since - MARGIN_MS, trades[0].time + 1)
     found = [trade for trade in trades if trade.time >= task.since - MARGIN_MS]
@@ -116,6 +120,9 @@ class Known:
         """Take an id in; whether it is new."""
         ids = self._ids.get(symbol)
         if ids is None:
+            if len(self._ids) >= MOST_SYMBOLS:
+                # No exchange lists so many: it makes names up.
+                self._ids.clear()
             ids = self._ids[symbol] = Ids(1)
         new = ids.take(number, time)
         ids.closed.clear()
@@ -127,6 +134,10 @@ class Known:
         for symbol in found:
             self._ids[symbol].opened.clear()
         return found
+
+    def has(self, symbol: str) -> bool:
+        """Whether a trade of the symbol came."""
+        return symbol in self._ids
 
     @property
     def symbols(self) -> list[str]:

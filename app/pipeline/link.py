@@ -46,6 +46,10 @@ class Link:
         long, as doubt ends or the connection does."""
         return not (self.sure and self.told)
 
+    def follows(self, symbol: str) -> bool:
+        """Whether the trades of a symbol were asked for."""
+        return symbol in self.following or ALL in self.following
+
     def tells(self, symbols: frozenset[str]) -> frozenset[str]:
         """Those of `symbols` whose trades come."""
         return symbols if ALL in self.joined else symbols & self.joined

@@ -147,8 +147,10 @@ class StreamCollector:
             self._adapter.ping()
         heard = self._adapter.receive(DRAIN_SECONDS if link.sure else JOINING_SECONDS)
         now = link.drained = self._clock()
+        asked_for = [trade for trade in heard.trades if link.follows(trade.symbol)]
         self._held.rejected.update(heard.rejected)
-        self._held.take(heard.trades, now + (self._theirs.offset or 0), self._known)
+        self._held.rejected["not_asked_for"] += len(heard.trades) - len(asked_for)
+        self._held.take(asked_for, now + (self._theirs.offset or 0), self._known)
         if heard.messages:
             link.heard = now
         if heard.joined:
@@ -185,8 +187,10 @@ class StreamCollector:
         self._fetching.errors.clear()
         if found is not None:
             self._held.take(found.trades, now + offset, self._known, again=True)
-            if found.cover is not None:
-                self._held.covers.append(found.cover)
+            cover = found.cover
+            # A market that has traded does not become one that never did.
+            if cover is not None and not (found.never and self._known.has(cover.symbol)):
+                self._held.covers.append(cover)
 
     def _make_sure(self, link: Link, heard: Heard, now: int) -> None:
         """Whether what came can be written down as all there was."""
@@ -278,7 +282,7 @@ class StreamCollector:
             self._start,
             blind or self._start,
             held.ticks,
-            dict(held.rejected),
+            dict(+held.rejected),
             held.spoiled,
             held.covers,
             away or [],
@@ -289,7 +293,7 @@ class StreamCollector:
         except OSError:
             self._held = held if outcome != IDLE else self._held
             raise
-        self._state.rejected.update(held.rejected)
+        self._state.rejected.update(+held.rejected)
         self._state.last_poll = answered
         # A batch without the exchange's clock decides nothing, so it does not count as the first.
         self._start = self._start and offset is None

@@ -390,3 +390,24 @@ def test_a_full_disk_loses_nothing_that_came():
         except OSError:
             continue
     assert failures == [] and world.ids() == [1]
+
+
+def test_a_market_that_never_traded_is_covered_and_one_that_did_is_not_by_an_empty_answer():
+    world = World(lost=START - 5_000)
+    world.past = {"BTC_USDT": [], "ETH_USDT": [trade(1, -100, "ETH_USDT")]}
+    world.run(5)
+    covers = [cover.symbol for batch in world.batches for cover in batch.covers]
+    assert sorted(covers) == ["BTC_USDT", "ETH_USDT"] and world.state.errors == Counter()
+    world.past = {"BTC_USDT": [], "ETH_USDT": []}
+    world.sent.append((world.now - START + 10, Unavailable("closed")))
+    world.run(5)
+    covers = [cover.symbol for batch in world.batches for cover in batch.covers]
+    assert sorted(covers) == ["BTC_USDT", "BTC_USDT", "ETH_USDT"]
+
+
+def test_trades_that_nobody_asked_for_are_counted_and_not_kept():
+    world = World(["BTC_USDT"])
+    world.tell(2_000, trade(1, 1_990), trade(1, 1_990, "SPAM_USDT"))
+    world.run(4)
+    assert [tick.symbol for batch in world.batches for tick in batch.ticks] == ["BTC_USDT"]
+    assert world.state.rejected == Counter(not_asked_for=1)

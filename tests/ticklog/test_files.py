@@ -183,7 +183,7 @@ def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
     for time in range(1_000, 61_000, 1_000):
         log.append(batch_at(time))
     assert (log.begin, log.first().asked, log.last().asked) == (0, 1_000, 60_000)
-    for pruned in (False, True):
+    for _ in ("whole", "pruned"):
         for time in range(0, 62_000, 333):
             found = [e.batch.answered for e in log.read(log.find(time)) if e.batch.offset == 0]
             kept = [e.batch.answered for e in log.read(log.begin) if e.batch.offset == 0]
