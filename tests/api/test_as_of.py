@@ -296,7 +296,8 @@ def test_the_newest_rows_of_a_long_past_moment_come_at_once(
     store.close(later, BEGIN + 500 * MINUTE)
     as_of = BEGIN + 10 * MINUTE + 2_000
     query = PageQuery("poloniex", "ticker", (MINUTE,), (MINUTE,), limit=9, down=True, as_of=as_of)
-    assert [row.open_time for row in read_page(engine, query).rows][0] == BEGIN + 9 * MINUTE
+    newest = read_page(engine, query).rows[0]
+    assert newest.open_time == BEGIN + 9 * MINUTE
 
 
 def test_a_page_of_a_long_past_moment_reads_no_more_than_around_it(
