@@ -261,12 +261,43 @@ def test_pages_of_any_moment_are_what_stood_then(revised, data):
 
 def test_a_clock_that_was_set_back_leaves_one_row_of_a_candle(client, store, make_candle):
     told(store, make_candle)
-    for stored_at, close in ((BEGIN + HOUR, "2"), (BEGIN + 40 * MINUTE, "3")):
-        late(store, 3, stored_at, close=close)
-    for minute in range(30, 70, 5):
-        found = rows(client, as_of=BEGIN + minute * MINUTE)
+    for minutes, close in ((60, "2"), (50, "3"), (70, "4"), (40, "5")):
+        late(store, 3, BEGIN + minutes * MINUTE, close=close)
+    for minutes in range(30, 80, 5):
+        found = rows(client, as_of=BEGIN + minutes * MINUTE)
         assert [row[0] for row in found] == list(range(10))
-        assert (3, 3, "3") in found or minute < 40
+        assert found[3][1:] == ((1, FIRST) if minutes < 40 else (5, "5"))
+
+
+def test_of_two_rows_that_stood_at_once_the_later_one_is_told(client, store, make_candle):
+    told(store, make_candle)
+    for minutes, close in ((60, "2"), (50, "3"), (70, "4")):
+        late(store, 3, BEGIN + minutes * MINUTE, close=close)
+    assert rows(client, as_of=BEGIN + 55 * MINUTE)[3] == (3, 3, "3")
+
+
+def test_rows_that_came_later_count_as_read(engine, store, make_candle, monkeypatch):
+    """A database that was away all day got its candles at once."""
+    monkeypatch.setattr(reading, "SCAN", 20)
+    found = [make_candle(BEGIN + minute * MINUTE) for minute in range(200)]
+    store.close(found, BEGIN + 200 * MINUTE, stored_at=BEGIN + DAY)
+    query = PageQuery("poloniex", "ticker", (MINUTE,), (MINUTE,), as_of=BEGIN + DAY - 1)
+    page = read_page(engine, query)
+    assert page.rows == [] and page.after is not None
+    assert page.after.open_time < BEGIN + 50 * MINUTE
+
+
+def test_the_newest_rows_of_a_long_past_moment_come_at_once(
+    engine, store, make_candle, monkeypatch
+):
+    monkeypatch.setattr(reading, "SCAN", 100)
+    told(store, make_candle, 10)
+    later = [make_candle(BEGIN + minute * MINUTE) for minute in range(10, 500)]
+    store.close(later, BEGIN + 500 * MINUTE)
+    as_of = BEGIN + 10 * MINUTE + 2_000
+    query = PageQuery("poloniex", "ticker", (MINUTE,), (MINUTE,), limit=9, down=True, as_of=as_of)
+    newest = read_page(engine, query).rows[0]
+    assert newest.open_time == BEGIN + 9 * MINUTE
 
 
 def test_a_page_of_a_long_past_moment_reads_no_more_than_around_it(

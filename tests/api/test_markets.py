@@ -1,5 +1,7 @@
 """GET /markets and the candles that are kept encoded."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
@@ -134,8 +136,7 @@ def reads(monkeypatch):
         count.append(query)
         return candles.read_page(engine, query)
 
-    note.__name__ = "read_page"
-    monkeypatch.setattr(reading, "read_page", note)
+    monkeypatch.setattr(reading, "_candles", replace(reading._candles, read=note))
     return count
 
 

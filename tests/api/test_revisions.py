@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
 from app.market.candles import Bar, Candle
 from app.market.coverage import ALL, SEQUENCE_GAP, Span
@@ -19,6 +19,7 @@ from app.storage import subscriptions
 from app.storage.candles import PageQuery
 from app.storage.changes import read_changes
 from app.storage.retention import prune_candles
+from app.storage.tables import late_candles
 from tests.api.conftest import Store
 from tests.api.correcting import BEGIN, MINUTE, bar, late, told
 
@@ -254,6 +255,8 @@ def test_retention_takes_the_changes_too(client, store, make_candle, engine):
     while prune_candles(engine, BEGIN + 5 * MINUTE):
         pass
     assert [shown(row)[0] for row in get(client, interval="1m")["data"]] == [6]
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(late_candles)) == 1
 
 
 SYMBOLS = ("A1_USDT", "AA_USDT", "A_USDT")
