@@ -222,6 +222,15 @@ def test_what_is_fetched_after_the_window_has_closed_revises_its_coverage(house)
     assert house.rows() == [(60, 2, 1, 2, ONE, "coverage")]
 
 
+def test_what_is_fetched_of_a_window_without_a_candle_voids_what_was_told_of_it(house):
+    house.seconds(0, 70, trade(1, 61_000, 5))
+    house.live(drain(80_000, 80_500, blind=True)).seconds(81, 200)
+    before = house.table(feed_positions, "revised")
+    cover = Cover("ETH_USDT", START + 60_500, START + 129_000)
+    house.live(drain(200_000, 200_250, covers=[cover]))
+    assert house.table(feed_positions, "revised") == [(before[0][0] + 1,)]
+
+
 def test_a_symbol_that_the_stream_does_not_tell_about_is_not_observed(house):
     house.seconds(0, 70, trade(1, 61_000, 5), trade(1, 62_000, 5, symbol="GONE_USDT"))
     house.live(*(drain(s * 1000, s * 1000 + 1000, away=["GONE_USDT"]) for s in range(70, 123)))
