@@ -32,7 +32,7 @@ class WebSocket:
         resolve: Resolve = socket.getaddrinfo,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url, self._seconds, self._max = url, deadline, max_message
+        self._url, self._max = url, max_message
         self._deadline = Deadline(deadline, monotonic)
         self._dialer = Dialer(self._deadline, resolve)
         self._open: websocket.WebSocket | None = None
@@ -40,7 +40,7 @@ class WebSocket:
     def open(self) -> None:
         """Connect, within the deadline, instead of what was open before."""
         self.close()
-        self._deadline.begin(self._seconds)
+        self._deadline.begin()
         try:
             self._open = self._connect()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -48,7 +48,7 @@ class WebSocket:
 
     def send(self, text: str) -> None:
         """Send a text message, within the deadline."""
-        self._deadline.begin(self._seconds)
+        self._deadline.begin()
         try:
             self._connection().send(text)
         except (OSError, websocket.WebSocketException) as error:
