@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.market.candles import Bar
+from app.market.rows import NAMES
 from app.market.ticks import Batch, Spoiled, Tick, plain
 from app.market.told import News
 from app.market.wholefold import Whole
@@ -30,7 +31,8 @@ CANDLE = (
     "last_tick_time",
 )
 LIVE = (*CANDLE, "closed_at", "revision", "cause", "coverage", "reasons")
-TICK = ("time", "symbol", "price", "size", "id", "side", "received")
+TICK = NAMES
+"""`fold` reads what `ticks` writes."""
 
 Row = tuple[Any, ...]
 

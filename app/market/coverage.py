@@ -21,7 +21,7 @@ NOT_STORED = "not_stored"
 SEQUENCE_GAP = "sequence_gap"
 
 Period = tuple[int, int]
-"""`[since, until)`, in ms: of a subscription, or of what was fetched afterwards."""
+"""`[since, until)`, in ms: of a subscription, or of what was fetched or changed afterwards."""
 
 
 class Span(NamedTuple):

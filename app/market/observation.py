@@ -89,11 +89,6 @@ class Observation:
         if batch.outcome not in (OK, IDLE):
             self._trouble = batch.outcome
 
-    @property
-    def spans(self) -> list[Span]:
-        """The spans found since they were last taken."""
-        return list(self._spans)
-
     def take_spans(self) -> list[Span]:
         """The spans found since the last call."""
         spans, self._spans = self._spans, []

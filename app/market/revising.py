@@ -7,14 +7,12 @@ from functools import reduce
 from typing import NamedTuple, Protocol
 
 from app.market.candles import Bar, Candle, merge
+from app.market.coverage import Period
 from app.market.feed import Closing
 from app.market.unseen import Share
 from app.market.windows import LONGEST, window_open
 
 LATE_TICK, COVERAGE = "late_tick", "coverage"
-
-Range = tuple[int, int]
-"""Of time, `[start, end)` in ms."""
 
 
 class Known(Protocol):
@@ -51,9 +49,9 @@ def revise(known: Known, closing: Closing, shortest: int, through: int) -> list[
     return changes
 
 
-def _touched(closing: Closing, shortest: int) -> dict[str, list[Range]]:
+def _touched(closing: Closing, shortest: int) -> dict[str, list[Period]]:
     """The times that may look different now, by symbol: whole windows, none of them twice."""
-    found: dict[str, list[Range]] = {}
+    found: dict[str, list[Period]] = {}
     for symbol, window in closing.late:
         found.setdefault(symbol, []).append((window, window + shortest))
     for symbol, hole in (*closing.opened, *closing.filled):
@@ -63,8 +61,8 @@ def _touched(closing: Closing, shortest: int) -> dict[str, list[Range]]:
     return {symbol: _united(ranges, shortest) for symbol, ranges in found.items()}
 
 
-def _united(ranges: Iterable[Range], shortest: int) -> list[Range]:
-    united: list[Range] = []
+def _united(ranges: Iterable[Period], shortest: int) -> list[Period]:
+    united: list[Period] = []
     for start, end in sorted(ranges):
         start, end = window_open(start, shortest), window_open(end - 1, shortest) + shortest
         # A longer window in which several have changed must be put together of all of them.

@@ -57,11 +57,9 @@ def parse_trade(fields: Fields) -> Trade:
     size = None
     if size_text and (stripped := size_text.strip()):
         size = parse_size(stripped)
-    number = parse_id(id_text.strip()) if id_text else ""
+    number = parse_id(id_text.strip())
     taker = _SIDES.get(side.strip().lower(), "") if side else ""
-    return Trade(
-        Tick(symbol, time, price, False, size, None if number == "" else number, taker), beyond
-    )
+    return Trade(Tick(symbol, time, price, False, size, number, taker), beyond)
 
 
 def spoiled(fields: Fields, received: int) -> Spoiled | None:
