@@ -53,8 +53,9 @@ class StreamCollector:
     """Follows one feed. `step` is to be called again and again; it waits for what the socket
     brings, and no longer than that.
 
-    clock: our time, epoch ms, on which `now` is read too. wanted: what to follow now. lost: up to
-    when (exchange time, ms) the log knows everything; None for a new one. jitter: 0 to 1.
+    clock: our time, epoch ms, on which `now` is read too. wanted: what to follow now.
+    known_until: up to when (exchange time, ms) the log knows everything; None for a new one.
+    jitter: 0 to 1.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class StreamCollector:
         clock: Callable[[], int],
         state: FeedState,
         wanted: Callable[[], Wanted],
-        lost: int | None = None,
+        known_until: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
-        self._wanted, self._known_until, self._jitter = wanted, lost, jitter
+        self._wanted, self._known_until, self._jitter = wanted, known_until, jitter
         self._theirs = ExchangeClock(adapter, clock, state)
         self._fetching, self._known = Fetching(adapter.recent), Known()
         self._link: Link | None = None
