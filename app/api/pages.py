@@ -23,12 +23,12 @@ R = TypeVar("R")
 
 
 def never(_query: PageQuery, _page: Page[Any]) -> bool:
-    """Whatever closes may be on the page."""
+    """Of a page on which whatever closes may be."""
     return False
 
 
 def always(_query: PageQuery, _page: Page[Any]) -> bool:
-    """Only corrections are on the page."""
+    """Of a page on which only corrections are."""
     return True
 
 

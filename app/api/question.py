@@ -1,4 +1,5 @@
-"""What a request for candles asks for: its parameters, checked. Reads no data."""
+"""What a request for candles, their changes or gaps asks for: its parameters, checked. Reads no
+data."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -33,9 +34,8 @@ DEFAULT_LIMIT = 100
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What selects the rows and their order. Without `start` the newest rows are meant. of: what
-    kind of rows they are, so that no cursor leads from one to another; kind: of gaps,
-    None for all."""
+    """What selects the rows and their order. Without `start` the newest rows are meant. of: which
+    rows they are, so that no cursor leads from one kind to another; kind: of gaps, None for all."""
 
     exchange: str
     source: str

@@ -1,5 +1,4 @@
-"""What is read: candles, the newest of them, how they have changed, and where
-they are missing."""
+"""What is read: candles, the newest of them, how they have changed, and where they are missing."""
 
 from typing import Any
 

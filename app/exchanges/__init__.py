@@ -29,7 +29,8 @@ def ticker_adapter(
 def trades_adapter(
     exchange: str, *, settings: Mapping[str, str], resolve: Resolve = socket.getaddrinfo
 ) -> TradesAdapter:
-    """The same for every trade. Poloniex tells them in its current form only."""
+    """As `ticker_adapter`, for every trade. Whatever POLONIEX_API says: only the current API tells
+    them."""
     if exchange != "poloniex":
         raise ValueError(f"unknown exchange: {exchange}")
     stream = WebSocket(settings["POLONIEX_WS_URL"], resolve=resolve)

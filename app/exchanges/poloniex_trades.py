@@ -1,13 +1,13 @@
 """Every trade of Poloniex (api-docs.poloniex.com, spot, public): the websocket tells them, and what
-it did not tell can be asked for. `time` is when a trade was made, `ts` that of the message.
+it did not tell can be asked for.
 
     GET /markets/BTC_USDT/trades  newest first, at most 1000, 10 requests a second
                         [{"id":"194","price":"1.9","quantity":"3","amount":"5.7","takerSide":"BUY",
                           "ts":1648690080545,"createTime":1648634905695}, ...]
 
 Websocket, wss://ws.poloniex.com/ws/public. The client has to send something every 30 s. `ts` is the
-time of the message and changes when it is sent again: trades go by `createTime`. Ids are
-consecutive for each symbol, `amount` is in the quote currency.
+time of the message and changes when it is sent again: trades go by `createTime`, when they were
+made. Ids are consecutive for each symbol, `amount` is in the quote currency.
 
     {"event":"subscribe","channel":["trades"],"symbols":["BTC_USDT"]}   or symbols ["all"]
         {"event":"subscribe","channel":"trades","symbols":["BTC_USDT"]}

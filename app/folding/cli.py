@@ -40,7 +40,8 @@ def fold(file: str, intervals: str, live: bool, form: str) -> None:
 
     Trades are CSV with a header, or NDJSON: time, symbol, price, and where they are known size,
     id, side and received, in any order; further columns are left alone. Times are s, ms, us or ns
-    since 1970, or ISO 8601. The order of the rows means nothing, and an id counts once.
+    since 1970, or ISO 8601. The order of the rows decides only between trades of one moment without
+    numbers as ids, and an id counts once.
 
     With --live, `received` is the clock and rows come in the order of the file: every candle is
     written when it closes, and once more whenever it is corrected, with closed_at, revision, cause,

@@ -1,5 +1,5 @@
 """Which trade ids of a symbol came, where an exchange counts its trades one by one: what is a
-repetition, and what is missing. Knows no prices and no windows."""
+repetition, and what is missing. Knows no prices, and of windows only when one begins."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence

@@ -89,7 +89,7 @@ class Batch:
 
 
 class Rejected(ValueError):
-    """A symbol, price or time that cannot be a tick; its argument is the reason to count."""
+    """What cannot be a tick, or a row of one; its argument is the reason to count."""
 
 
 def parse_price(text: str) -> Decimal:

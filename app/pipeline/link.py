@@ -24,9 +24,10 @@ class Wanted(NamedTuple):
 
 @dataclass(slots=True)
 class Link:
-    """One connection. told: whether it counts already; sure: whether all that came up to now has
-    been read; doubted: since when that was not so; singly: what was asked for by itself. Times are
-    ours."""
+    """One connection. drained: when it was last read; acknowledged: when the exchange last
+    confirmed a subscription; told: whether it counts already; sure: whether all that came up to
+    now has been read; doubted: since when that was not so; singly: what was asked for by itself.
+    Times are ours."""
 
     opened: int
     heard: int

@@ -11,7 +11,8 @@ log = logging.getLogger(__name__)
 
 
 class Trouble:
-    """Of one feed; `errors` in a row, which a success sets back."""
+    """Of one feed. errors: polls or connections that failed in a row; the collector counts them,
+    `over` sets them back."""
 
     def __init__(self, name: str, state: FeedState) -> None:
         self._name, self._state = name, state
@@ -19,7 +20,8 @@ class Trouble:
         self.errors = 0
 
     def note(self, now: int, offset: int | None, error: ExchangeError) -> None:
-        """Count an error at `now` (our time, ms); log the first of a row, then one a minute."""
+        """Count an error by its reason at `now` (our time, ms); log the first of a row, then one a
+        minute."""
         state = self._state
         state.last_error = f"{error.reason}: {error}"
         state.last_error_time = now + (offset or 0)

@@ -73,6 +73,7 @@ class Broadcast:
             return subscriber, ""
 
     def leave(self, subscriber: Subscriber) -> None:
+        """It listens to nothing any more; may be said twice."""
         with self._lock:
             self._subscribers.discard(subscriber)
             subscriber.subscription.since.clear()

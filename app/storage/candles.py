@@ -119,7 +119,7 @@ def feed_positions_of_all(engine: Engine) -> tuple[list[FeedPosition], int]:
 @dataclass(slots=True)
 class Reading:
     """One page in the making. What is asked of other symbols and other windows than those of
-    candles overrides `known`, `first_windows` and `chosen`."""
+    candles overrides `known`, `first_windows`, `choosy` and `chosen`."""
 
     rows: Rows
     query: PageQuery

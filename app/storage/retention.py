@@ -1,4 +1,5 @@
-"""Deletes candles that the user's retention has outlived. Nothing else is ever deleted."""
+"""Deletes candles that the user's retention has outlived, and what is known of their time. No other
+candle is ever deleted."""
 
 from sqlalchemy import Engine, delete, func, select, update
 
