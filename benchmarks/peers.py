@@ -30,8 +30,9 @@ Minutes = list[tuple[int, list[Tick]]]
 
 
 def candlekeep(minutes: Minutes) -> list[Built]:
-    """As `flask fold` does: the trades of a window fold at once into the shortest interval, whose
-    bars merge into the longer ones. Quote volume, taker's volume and ids come along."""
+    """As `flask fold` does with trades that are read and new: those of a window fold at once into
+    the shortest interval, whose bars merge into the longer ones. Quote volume, taker's volume and
+    ids come along."""
     built: list[Built] = []
     parts: dict[tuple[str, int], Bar | None] = {}
     for opened, found in minutes:
@@ -84,7 +85,10 @@ def _turns(python: str) -> dict[str, list[float]]:
     gc.freeze()
     found: dict[str, list[float]] = {name: [] for name in ("candlekeep", *AIMS)}
     with subprocess.Popen(
-        [python, "-m", "benchmarks.theirs"], stdin=-1, stdout=-1, text=True
+        [python, "-m", "benchmarks.theirs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as peers:
         for turn in range(ROUNDS + 1):
             seconds, expected = _ours(minutes)

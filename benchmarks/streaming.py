@@ -92,7 +92,7 @@ def _count(engine, first: int, last: int) -> int:
 
 
 def _exchange(ready, port) -> None:
-    """Answers /timestamp, and pushes trades over every other connection."""
+    """Answers /timestamp, and pushes trades to whoever opens a websocket."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
