@@ -108,10 +108,10 @@ def _check_as_of(question: Question, config: "Config") -> None:
     if question.include_open:
         detail = "include_open does not go with as_of: open candles are never stored."
         raise Problem(400, detail, parameter="include_open", allowed=["0"])
-    check_stored(question.intervals, config.intervals, "as_of")
+    _check_stored(question.intervals, config.intervals, "as_of")
 
 
-def check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
+def _check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
     """Problem for the first interval (ms) that is not stored; what: needs it to be."""
     for length in intervals:
         if length not in stored:
@@ -146,7 +146,7 @@ def read_changes_question(request: Request, config: "Config") -> tuple[Question,
     range_ = _range(given)
     question = Question(exchange, source, symbols, intervals, *range_, of="revisions")
     _check_range(question)
-    check_stored(intervals, config.intervals, "what changed")
+    _check_stored(intervals, config.intervals, "what changed")
     return question, _shape(given, request)
 
 

@@ -86,11 +86,11 @@ class Lines:
         self._buffer = io.StringIO()
         self._writer = csv.writer(self._buffer, lineterminator="\n")
         self._one: Callable[[Row], str] = self._record if form == CSV else self._object
-        self.header = encode(self._record(tuple(columns))) if form == CSV else b""
+        self.header = _encode(self._record(tuple(columns))) if form == CSV else b""
 
     def of(self, rows: Iterable[Row]) -> bytes:
         """The lines of some rows."""
-        return encode("".join(map(self._one, rows)))
+        return _encode("".join(map(self._one, rows)))
 
     def _record(self, row: Row) -> str:
         self._buffer.seek(0)
@@ -110,7 +110,7 @@ def _cell(value: Any) -> Any:
     return plain(value) if isinstance(value, Decimal) else value
 
 
-def encode(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     """UTF-8; what was not UTF-8 when it was read is what it was."""
     try:
         return text.encode("utf-8", "surrogateescape")
