@@ -80,5 +80,5 @@ def _final(query: PageQuery, page: Page[Any]) -> bool:
 _candles = Pages("candles", read_page, CANDLES, why_empty, _final)
 _latest = Pages("latest", read_latest, CANDLES, why_empty)
 _changes = Pages("revisions", read_changes, CHANGES, why_no_changes, always)
-# Starts, stops and what is fetched afterwards change gaps too, and count nothing up.
+# Starts and stops change gaps too, and count nothing up.
 _gaps = Pages("gaps", read_gaps, GAPS, why_no_gaps, None)

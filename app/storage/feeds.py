@@ -32,7 +32,7 @@ class NotOwner(StoreError):
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
     closed yet; sequence: of the last row written; epoch: grows with every change of owner;
-    revised: how often rows that had been readable were changed or deleted."""
+    revised: how often what had been readable was changed or deleted, see `_voids_pages`."""
 
     log_id: str
     resume: int

@@ -171,7 +171,7 @@ feed_positions = db.Table(
     Column("closed_through", BigInteger, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
-    # How often rows that had been readable were changed or deleted: what is cached then is void.
+    # How often what had been readable was changed or deleted: what is cached then is void.
     Column("revised", BigInteger, nullable=False),
 )
 
