@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from app.folding.files import lines_of, write_out
+from app.folding.files import CannotWrite, lines_of, write_out
 from app.folding.reading import BadInput, read_rows
 from app.folding.running import Summary, fold_live, fold_whole
 from app.folding.writing import CANDLE, CSV, LIVE, NDJSON, Lines
@@ -56,7 +56,7 @@ def fold(file: str, intervals: str, live: bool, form: str) -> None:
             rows = read_rows(texts, live)
             candles = run(rows, lengths, lines, summary)
             write_out(chain([lines.header], candles), at_once=live)
-    except BadInput as error:
+    except (BadInput, CannotWrite) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror or error}. Check its name and its rights")

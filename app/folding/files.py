@@ -33,20 +33,30 @@ def lines_of(file: str, *, progress: bool) -> Iterator[Iterable[str]]:
             yield _decoded(opened)
 
 
+class CannotWrite(Exception):
+    """Standard output takes no more."""
+
+
 def write_out(chunks: Iterable[bytes], *, at_once: bool) -> None:
     """To standard output, and quietly no further where its reader has gone. at_once: each chunk is
-    out before the next one is asked for."""
+    out before the next one is asked for. CannotWrite."""
+    for chunk in chunks:
+        _put(chunk, flush=at_once)
+    _put(b"", flush=True)
+
+
+def _put(chunk: bytes, *, flush: bool) -> None:
     out = sys.stdout.buffer
     try:
-        for chunk in chunks:
-            out.write(chunk)
-            if at_once:
-                out.flush()
-        out.flush()
-    except BrokenPipeError:
+        out.write(chunk)
+        if flush:
+            out.flush()
+    except OSError as error:
         # What is left in the buffer would be tried again at exit, and complained about.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        raise CannotWrite(f"the answer cannot be written: {error.strerror}") from error
 
 
 def _decoded(binary: BinaryIO) -> Iterable[str]:

@@ -10,7 +10,7 @@ from app.api.times import ALLOWED, parse_time
 from app.exchanges import EXCHANGES, SOURCES
 from app.folding.cli import fail, form_option
 from app.folding.exporting import NoLog, Report, open_log, ticks_of
-from app.folding.files import write_out
+from app.folding.files import CannotWrite, write_out
 from app.folding.running import LINES_AT_ONCE
 from app.folding.writing import TICK, Lines, Row
 from app.market.coverage import ALL_NAME, FOREVER
@@ -57,7 +57,7 @@ def ticks(
         rows = ticks_of(log, wanted, since, until, report)
         lines = Lines(form, TICK)
         write_out(chain([lines.header], _chunks(lines, rows)), at_once=False)
-    except (ConfigError, NoLog) as error:
+    except (ConfigError, NoLog, CannotWrite) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror}. Check its rights")

@@ -40,6 +40,12 @@ class Closing:
     filled: list[tuple[str, Hole]] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
 
+    @property
+    def changes_closed(self) -> bool:
+        """Whether what had been told of closed windows may be different now, be it a candle, one
+        that is merged when it is read, or a window without any."""
+        return bool(self.late or self.opened or self.filled or self.covers)
+
 
 class OpenCandle(NamedTuple):
     """What an open window of a stored interval (ms) holds so far."""

@@ -55,7 +55,7 @@ class Told:
         for symbol, hole in closing.filled:
             self._remove(symbol, hole)
         found: list[News] = []
-        if closing.late or closing.opened or closing.filled or closing.covers:
+        if closing.changes_closed:
             found = self._corrections(closing, clock)
         for candle in closing.candles:
             found.append(self._put(News(candle, clock)))

@@ -169,7 +169,7 @@ class StreamCollector:
         """One symbol that is not listed any more must not keep the others from being followed."""
         for text in heard.refused:
             refused = Unavailable("refused", text)
-            self._trouble.note(self._clock(), self._theirs.offset, refused)
+            self._trouble.note_aside(self._clock(), self._theirs.offset, refused)
         if heard.refused:
             for symbol in link.single():
                 self._adapter.follow([symbol])
@@ -184,7 +184,7 @@ class StreamCollector:
         offset = self._theirs.offset or 0
         found = self._fetching.step(now, offset, lambda name: bool(link.tells(frozenset((name,)))))
         for error in self._fetching.errors:
-            self._trouble.note(now, self._theirs.offset, error)
+            self._trouble.note_aside(now, self._theirs.offset, error)
         self._fetching.errors.clear()
         if found is not None:
             self._held.take(found.trades, now + offset, self._known, again=True)

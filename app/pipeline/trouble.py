@@ -16,16 +16,13 @@ class Trouble:
 
     def __init__(self, name: str, state: FeedState) -> None:
         self._name, self._state = name, state
-        self._said = 0
+        self._said = self._said_aside = -SAY_AGAIN_MS
         self.errors = 0
 
     def note(self, now: int, offset: int | None, error: ExchangeError) -> None:
         """Count an error by its reason at `now` (our time, ms); log the first of a row, then one a
         minute."""
-        state = self._state
-        state.last_error = f"{error.reason}: {error}"
-        state.last_error_time = now + (offset or 0)
-        state.errors[error.reason] += 1
+        self._count(now, offset, error)
         if self.errors <= 1 or now - self._said >= SAY_AGAIN_MS:
             self._said = now
             log.warning(
@@ -35,6 +32,20 @@ class Trouble:
                 error,
                 self.errors,
             )
+
+    def note_aside(self, now: int, offset: int | None, error: ExchangeError) -> None:
+        """The same of one that the feed as a whole survives, and that may come many times a second:
+        one a minute is logged."""
+        self._count(now, offset, error)
+        if now - self._said_aside >= SAY_AGAIN_MS:
+            self._said_aside = now
+            log.warning("%s: %s: %s; it goes on without", self._name, error.reason, error)
+
+    def _count(self, now: int, offset: int | None, error: ExchangeError) -> None:
+        state = self._state
+        state.last_error = f"{error.reason}: {error}"
+        state.last_error_time = now + (offset or 0)
+        state.errors[error.reason] += 1
 
     def over(self) -> None:
         """The exchange answers."""

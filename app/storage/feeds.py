@@ -178,7 +178,7 @@ class FeedStore:
                 closed_through=closing.closed_through,
                 sequence=sequence + revised,
                 # Whoever keeps pages of candles that had closed learns that they are void.
-                revised=found.revised + _voids_pages(closing),
+                revised=found.revised + closing.changes_closed,
             )
             self._move(connection, mine)
         self._series_ids.update(ids)
@@ -189,7 +189,7 @@ class FeedStore:
         self, connection: Connection, closing: Closing, ids: dict[str, int], through: int
     ) -> list[Change]:
         """What the closing changes of candles that had closed by `through` (ms)."""
-        if not _voids_pages(closing):
+        if not closing.changes_closed:
             return []
         shortest = closing.intervals[0]
         known = KnownRows(connection, (self.exchange, self.source), ids, shortest)
@@ -239,12 +239,6 @@ def _newest(column: Column[Any], interval: int, place: int) -> ScalarSelect[Any]
     mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
     query = hinted(select(column), False).where(mine).order_by(candles.c.open_time.desc())
     return query.limit(1).offset(place).correlate(series).scalar_subquery()
-
-
-def _voids_pages(closing: Closing) -> bool:
-    """Whether what had been told of closed windows may be different now, be it a stored candle, one
-    that is merged when it is read, or a window without any."""
-    return bool(closing.late or closing.opened or closing.filled or closing.covers)
 
 
 def _symbols(closing: Closing) -> set[str]:
