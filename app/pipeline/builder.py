@@ -15,6 +15,7 @@ from app.pipeline.refolding import refold
 from app.pipeline.resume import ResumePoint
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore
+from app.storage.subscriptions import taken_up
 from app.ticklog import Entry, FeedLog
 
 BATCHES_AT_ONCE = 200
@@ -101,9 +102,7 @@ class Builder:
 
     def _refresh(self, now: int) -> None:
         rows = self._store.subscriptions()
-        self._subscriptions = Subscriptions(
-            (row.symbol, row.since, row.until) for row in rows if not row.pending
-        )
+        self._subscriptions = taken_up(rows)
         self._pending = {row.id: row.symbol for row in rows if row.pending}
         active = frozenset(row.symbol for row in rows if row.active)
         self.wanted = Wanted(active, frozenset(self._pending.values()))

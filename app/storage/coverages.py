@@ -70,9 +70,7 @@ class Coverages:
         self._range = start, end
         if self._periods is None:
             known = subscriptions.found(rows.connection, *rows.feed)
-            self._periods = Subscriptions(
-                (row.symbol, row.since, row.until) for row in known if not row.pending
-            )
+            self._periods = subscriptions.taken_up(known)
 
     def _of(self, row: StoredCandle) -> StoredCandle:
         assert self._periods is not None

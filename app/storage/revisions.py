@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Connection, and_, insert, literal, select,
 from app.market.candles import Bar, Candle
 from app.market.coverage import Missed, coverage, uncovered
 from app.market.revising import Change
-from app.market.subscriptions import Subscriptions
 from app.market.unseen import Share
 from app.market.windows import window_open
 from app.storage import observed, subscriptions
@@ -30,10 +29,7 @@ class KnownRows:
         self._connection, self._feed = connection, feed
         self._ids, self._shortest = ids, shortest
         self._kept = observed.intervals(connection, feed)
-        rows = subscriptions.found(connection, *feed)
-        self._periods = Subscriptions(
-            (row.symbol, row.since, row.until) for row in rows if not row.pending
-        )
+        self._periods = subscriptions.taken_up(subscriptions.found(connection, *feed))
 
     def candles(self, symbol: str, interval: int, start: int, end: int) -> list[Candle]:
         """See `revising.Known`."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.market.coverage import FOREVER
+from app.market.subscriptions import Subscriptions
 from app.storage.database import Unavailable, reading, writing
 from app.storage.tables import subscriptions as table
 
@@ -52,6 +53,11 @@ def found(
     if source is not None:
         query = query.where(table.c.source == source)
     return [Subscription(*row) for row in connection.execute(query)]
+
+
+def taken_up(rows: Iterable[Subscription]) -> Subscriptions:
+    """What is built by those that count already."""
+    return Subscriptions((row.symbol, row.since, row.until) for row in rows if not row.pending)
 
 
 def start(
