@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import create_engine
 
 from app.market.candles import Bar, Candle
-from app.market.feed import Closing
+from app.market.closing import Closing
 from app.storage.database import database_url, prepare
 from app.storage.feeds import FeedStore
 from benchmarks.measure import Row, megabytes

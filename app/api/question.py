@@ -12,7 +12,7 @@ from app.api.parameters import MAX_LIMIT, Parameters, known_exchange, known_sour
 from app.api.problems import Problem
 from app.api.rendering import CSV, FORMATS, JSON, NDJSON
 from app.api.times import parse_time
-from app.market.feed import Forming
+from app.market.closing import Forming
 from app.market.windows import interval_text
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE

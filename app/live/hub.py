@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.market.feed import Forming
+from app.market.closing import Forming
 
 Feed = tuple[str, str]
 """(exchange, source)"""

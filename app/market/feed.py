@@ -4,85 +4,18 @@ A function of the log and the subscriptions, so replay gives what live gave.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
 from app.market.candles import Bar, Candle, Fold, merge
-from app.market.coverage import ALL, RESTART, Period, Span
-from app.market.ids import Hole, Ids
+from app.market.closing import Closing, Forming, OpenCandle, Place, Resume
+from app.market.coverage import ALL, RESTART, Span
+from app.market.ids import Ids, Line
 from app.market.observation import Observation, Pace, StreamObservation
 from app.market.sifting import LastPrices, Sifter, Trades, by_symbol, by_window, sequences
 from app.market.subscriptions import Subscriptions
-from app.market.ticks import OK, TICKER, TRADES, Batch, Cover, Tick
+from app.market.ticks import OK, TICKER, TRADES, Batch, Tick
 from app.market.unseen import Unseen
 from app.market.windows import window_open
-
-Place = tuple[str, int]
-"""A symbol and the open time (ms) of one of its windows."""
-
-
-@dataclass(slots=True)
-class Closing:
-    """What the store is to learn: all of it, or none.
-
-    candles, spans: of windows that closed. intervals: of which candles are made, ms, shortest
-    first. late: windows of the shortest interval that were closed before, and what they hold now.
-    opened, filled: trades that are missing by their ids, and those that came after all; covers:
-    what else was fetched afterwards. By each of these a closed candle may change.
-    """
-
-    closed_through: int
-    candles: list[Candle]
-    spans: list[Span]
-    intervals: tuple[int, ...]
-    late: dict[Place, Bar] = field(default_factory=dict)
-    opened: list[tuple[str, Hole]] = field(default_factory=list)
-    filled: list[tuple[str, Hole]] = field(default_factory=list)
-    covers: list[Cover] = field(default_factory=list)
-
-    @property
-    def changes_closed(self) -> bool:
-        """Whether what had been told of closed windows may be different now, be it a candle, one
-        that is merged when it is read, or a window without any."""
-        return bool(self.late or self.opened or self.filled or self.covers)
-
-
-class OpenCandle(NamedTuple):
-    """What an open window of a stored interval (ms) holds so far."""
-
-    symbol: str
-    interval: int
-    open_time: int
-    bar: Bar
-
-
-class Forming(NamedTuple):
-    """All that is open. spans: what was not observed lately; frontier: what happens from then on
-    (ms) has not been observed yet; covers: what was fetched afterwards, by symbol."""
-
-    candles: list[OpenCandle]
-    spans: list[Span]
-    frontier: int
-    covers: Mapping[str, Sequence[Period]] = {}
-
-
-class Resume(NamedTuple):
-    """Where a stored position left off.
-
-    closed_through: ms. parts: the candles of the shortest interval in the windows that are still
-    open for longer ones; spans, covers: what touches these. parts_since: when (ms) candles of the
-    shortest interval began to be stored; what open windows held before cannot be put together
-    again. last: the highest trade id of each symbol, and about when it was (ms); holes: the ids
-    before it that are missing.
-    """
-
-    closed_through: int
-    parts: Sequence[Candle] = ()
-    spans: Sequence[Span] = ()
-    covers: Sequence[Cover] = ()
-    parts_since: int = 0
-    last: Mapping[str, tuple[int, int]] = {}
-    holes: Mapping[str, Sequence[Hole]] = {}
 
 
 class _Series:
@@ -105,17 +38,22 @@ class FeedFold:
         self.shortest, self.longest = intervals[0], intervals[-1]
         kind = StreamObservation if source == TRADES else Observation
         self.observation = kind(pace, self.shortest)
-        self.late: set[Place] = set()
-        """Closed windows that the last batch had ticks of, to be folded anew, see `correct`."""
+        self.late: dict[Place, list[int]] = {}
+        """Closed windows that the last batch had ticks of, and when these were (ms): they are to be
+        folded anew, see `correct`."""
+        self.reach = 0
+        """Trades of windows that open before this (ms) are counted and nothing else, as they could
+        not be folded in: neither do they fill a hole."""
         self._series: dict[str, _Series] = {}
         self._unseen = Unseen()
         self._resumed = Resume(0)
         self._corrected: dict[Place, Bar] = {}
         self._place = self._taken = 0
+        self._counted: set[str] = set()
 
     def resume(self, found: Resume) -> None:
         """Go on from a stored position."""
-        self._resumed = found
+        self._resumed, self.reach = found, found.reach
         spans = list(found.spans)
         everyone = [span.end for span in spans if span.symbol == ALL]
         through = found.closed_through
@@ -131,7 +69,7 @@ class FeedFold:
     def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
         """Take one batch in; returns how many of its ticks were late. They count before its clock
         does: what closes a window is what shows its last trade (rule 7)."""
-        self.late = set()
+        self.late = {}
         if batch.offset is None:
             self.observation.unmeasured(batch)
             return 0
@@ -140,20 +78,33 @@ class FeedFold:
         late = 0
         for symbol, ticks in by_symbol(batch.ticks).items():
             taken = subscriptions.chosen(ticks, batch.asked, self.source)
+            if self.source == TRADES and self.reach:
+                count = len(taken)
+                taken = [tick for tick in taken if tick.time >= self.reach]
+                late += count - len(taken)
             if taken:
                 late += self._add(symbol, taken, subscriptions)
         if self.source == TRADES:
-            self._note_ids(batch)
+            self._note_ids(batch, subscriptions)
         self.observation.note(batch)
         self._unseen.spans(self.observation.take_spans())
         if batch.outcome == OK:
             self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
-        self._unseen.cover(batch.covers)
+        self._unseen.cover(
+            cover._replace(start=max(cover.start, self.reach))
+            for cover in batch.covers
+            if cover.end > self.reach
+        )
         return late
 
     def correct(self, bars: Mapping[Place, Bar]) -> None:
-        """What closed windows hold, with what came late."""
+        """What closed windows hold, with what came late. Trades of windows that are not among
+        `bars` are in no candle, so they are missing."""
         self._corrected |= bars
+        if self.source == TRADES:
+            for symbol, window in self.late.keys() - bars.keys():
+                for time in self.late[symbol, window]:
+                    self._unseen.untold(symbol, time)
         for (symbol, window), bar in bars.items():
             if window >= window_open(self._taken, self.longest):
                 self._of(symbol).parts[window] = bar
@@ -165,6 +116,7 @@ class FeedFold:
             return None
         candles = list(self._close(through, subscriptions))
         closing = Closing(through, candles, [], self.intervals, self._corrected)
+        closing.lines = self._lines()
         self._unseen.tell(closing)
         before, self._taken, self._corrected = self._taken, through, {}
         for series in self._series.values():
@@ -191,21 +143,20 @@ class FeedFold:
             return LastPrices()
         found = self._resumed
         holes = found.holes.get(symbol, ())
-        return Trades(Ids(self.shortest, found.last.get(symbol), holes, found.closed_through))
+        return Trades(Ids(self.shortest, found.lines.get(symbol), holes, found.closed_through))
 
     def _add(self, symbol: str, ticks: Sequence[Tick], subscriptions: Subscriptions) -> int:
         """How many are late. The first of a life, where its window is over, is only a baseline."""
         series, shortest = self._of(symbol), self.shortest
         through = self.observation.closed_through
-        if isinstance(series.sifter, Trades):
-            self._note_since(symbol, series.sifter.ids, subscriptions)
+        news = series.sifter.news(ticks, partial(subscriptions.watched_since, symbol))
         late = 0
-        for window, found in by_window(series.sifter.news(ticks), shortest).items():
+        for window, found in by_window(news, shortest).items():
             if window < through:
                 found = [tick for tick in found if not tick.first]
                 late += len(found)
                 if found:
-                    self.late.add((symbol, window))
+                    self.late[symbol, window] = [tick.time for tick in found]
                 continue
             fold = series.folds.get(window)
             if fold is None:
@@ -214,23 +165,27 @@ class FeedFold:
             self._place += len(found)
         return late
 
-    def _note_since(self, symbol: str, ids: Ids, subscriptions: Subscriptions) -> None:
-        """What happened before a subscription is not missing."""
-        last = ids.last_time
-        if last is not None and last < subscriptions.last_since(symbol):
-            ids.forget()
-
-    def _note_ids(self, batch: Batch) -> None:
+    def _note_ids(self, batch: Batch, subscriptions: Subscriptions) -> None:
         """Holes that the batch has opened, and those that it has filled."""
-        for spoiled in batch.spoiled:
-            series = self._series.get(spoiled.symbol)
-            if series is not None and isinstance(series.sifter, Trades):
-                series.sifter.ids.take(spoiled.id, spoiled.time)
+        for symbol, time, number in batch.spoiled:
+            series, since = self._series.get(symbol), subscriptions.watched_since(symbol, time)
+            if series is not None and since is not None and isinstance(series.sifter, Trades):
+                series.sifter.ids.take(number, time, since)
         symbols = {tick.symbol for tick in batch.ticks} | {one.symbol for one in batch.spoiled}
         for symbol in symbols & self._series.keys():
             sifter = self._series[symbol].sifter
             if isinstance(sifter, Trades):
                 self._unseen.holes(symbol, sifter.ids)
+                self._counted.add(symbol)
+
+    def _lines(self) -> dict[str, Line]:
+        found = {}
+        for symbol in self._counted:
+            sifter = self._series[symbol].sifter
+            if isinstance(sifter, Trades) and sifter.ids.line is not None:
+                found[symbol] = sifter.ids.line
+        self._counted = set()
+        return found
 
     def _close(self, through: int, subscriptions: Subscriptions) -> Iterable[Candle]:
         """The candles of every window that ends by `through`, in order of their end."""

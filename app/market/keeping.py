@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from heapq import heappop, heappush
 
-from app.market.feed import Place
+from app.market.closing import Place
 from app.market.ticks import Tick
 from app.market.windows import window_open
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 
+from app.market.closing import Resume
 from app.market.coverage import ALL, FOREVER, STARTED, Span
-from app.market.feed import FeedFold, Resume
+from app.market.feed import FeedFold
 from app.market.keeping import KeptTicks
 from app.market.observation import Pace, StreamObservation
 from app.market.refold import Refold
@@ -113,19 +114,21 @@ class LiveFold:
         if batch.ticks:
             self._kept.add(batch.ticks)
             self._ends.note(batch.ticks, self._through)
+        fold.reach = self._kept.reach
+        lost = sum(tick.time < fold.reach for tick in batch.ticks)
+        if lost:
+            self.rejected[BEYOND_REACH] += lost
         self.late += fold.apply(batch, self._subscriptions)
         if fold.late:
-            self._correct(batch)
+            self._correct()
         closing = fold.take_closing(self._subscriptions)
         if closing is not None:
             yield from self._told.take(closing, batch.answered)
             self._kept.forget(closing.closed_through - KEPT_MS)
 
-    def _correct(self, batch: Batch) -> None:
+    def _correct(self) -> None:
         """Fold anew the closed windows that this batch had ticks of."""
-        places = [place for place in self._fold.late if place[1] >= self._kept.reach]
-        if lost := sum(tick.time < self._kept.reach for tick in batch.ticks):
-            self.rejected[BEYOND_REACH] += lost
+        places = list(self._fold.late)
         observation = StreamObservation(self._pace, self._fold.shortest)
         refold = Refold(places, observation, TRADES, self._subscriptions)
         ticks = self._kept.of(places)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from app.market.candles import Bar, Fold
-from app.market.feed import Place
+from app.market.closing import Place
 from app.market.ids import Ids
 from app.market.observation import Observation
 from app.market.sifting import LastPrices, Sifter, Trades, by_symbol, by_window, sequences
@@ -62,7 +62,6 @@ class Refold:
     def _sifter(self, symbol: str) -> Sifter:
         sifter = self._sifters.get(symbol)
         if sifter is None:
-            ids = Ids(self._observation.shortest)
-            sifter = LastPrices() if self._source == TICKER else Trades(ids)
+            sifter = LastPrices() if self._source == TICKER else Trades(Ids())
             self._sifters[symbol] = sifter
         return sifter

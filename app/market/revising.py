@@ -7,8 +7,8 @@ from functools import reduce
 from typing import NamedTuple, Protocol
 
 from app.market.candles import Bar, Candle, merge
+from app.market.closing import Closing
 from app.market.coverage import Period
-from app.market.feed import Closing
 from app.market.unseen import Share
 from app.market.windows import LONGEST, window_open
 
@@ -56,6 +56,8 @@ def _touched(closing: Closing, shortest: int) -> dict[str, list[Period]]:
         found.setdefault(symbol, []).append((window, window + shortest))
     for symbol, hole in (*closing.opened, *closing.filled):
         found.setdefault(symbol, []).append((hole.start, hole.end))
+    for span in closing.untold:
+        found.setdefault(span.symbol, []).append((span.start, span.end))
     for symbol, start, end in closing.covers:
         found.setdefault(symbol, []).append((start, end))
     return {symbol: _united(ranges, shortest) for symbol, ranges in found.items()}

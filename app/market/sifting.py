@@ -1,7 +1,7 @@
 """What of the rows and trades that come is a tick, and what is a repetition. Each sifter knows one
 symbol; windows and prices are not its business."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -13,11 +13,20 @@ AFTER_IDS = 2**60
 """No id is as high (`ticks.parse_id`): of one moment, what has a number precedes what has none."""
 
 
+Watched = Callable[[int], int | None]
+"""Since when something had been watched at a time (ms); None where it was not."""
+
+
+def _always(_time: int) -> int:
+    return 0
+
+
 class Sifter(Protocol):
     """Remembers what came of one symbol."""
 
-    def news(self, ticks: Sequence[Tick]) -> Sequence[Tick]:
-        """Those of `ticks`, in the order of the log, that have not come before."""
+    def news(self, ticks: Sequence[Tick], watched: Watched = _always) -> Sequence[Tick]:
+        """Those of `ticks`, in the order of the log, that have not come before. watched: since when
+        the symbol had been built without a break at some time."""
 
     def forget(self, before: int) -> None:
         """Windows that ended by `before` (ms) are closed: nothing of them need be told apart."""
@@ -30,7 +39,7 @@ class LastPrices:
     def __init__(self) -> None:
         self._seen: tuple[int, Decimal] | None = None
 
-    def news(self, ticks: Sequence[Tick]) -> list[Tick]:
+    def news(self, ticks: Sequence[Tick], watched: Watched = _always) -> list[Tick]:
         """See `Sifter`."""
         found = []
         for tick in ticks:
@@ -51,25 +60,25 @@ class Trades:
         self.ids = ids
         self._words: dict[str, int] = {}
 
-    def news(self, ticks: Sequence[Tick]) -> Sequence[Tick]:
+    def news(self, ticks: Sequence[Tick], watched: Watched = _always) -> Sequence[Tick]:
         """See `Sifter`."""
         numbers = [tick.id for tick in ticks]
         if set(map(type, numbers)) == {int}:
             times = [tick.time for tick in ticks]
             if self.ids.take_run(numbers, times):  # type: ignore[arg-type]
                 return ticks
-        return [tick for tick in ticks if self._is_new(tick)]
+        return [tick for tick in ticks if self._is_new(tick, watched)]
 
     def forget(self, before: int) -> None:
         """Ids that are no numbers are remembered as long as their windows are open."""
         if self._words:
             self._words = {word: time for word, time in self._words.items() if time >= before}
 
-    def _is_new(self, tick: Tick) -> bool:
+    def _is_new(self, tick: Tick, watched: Watched) -> bool:
         if tick.id is None:
             return True
         if isinstance(tick.id, int):
-            return self.ids.take(tick.id, tick.time)
+            return self.ids.take(tick.id, tick.time, watched(tick.time) or 0)
         if tick.id in self._words:
             return False
         self._words[tick.id] = tick.time

@@ -20,9 +20,17 @@ class Subscriptions:
         """Every period that covers `symbol`, its own and those of `ALL`."""
         return (*self._periods.get(symbol, ()), *self._everyone)
 
-    def last_since(self, symbol: str) -> int:
-        """When the newest period of `symbol` began; 0 where there is none."""
-        return max((since for since, _ in self.periods(symbol)), default=0)
+    def watched_since(self, symbol: str, time: int) -> int | None:
+        """Since when `symbol` had been built without a break at `time` (ms); None where it was
+        not."""
+        start = reached = -1
+        for since, until in sorted(self.periods(symbol)):
+            if since > reached:
+                start = since
+            reached = max(reached, until)
+            if start <= time < reached:
+                return start
+        return None
 
     def chosen(self, ticks: Sequence[Tick], asked: int, source: str) -> Sequence[Tick]:
         """Those of one symbol's ticks, in a batch asked at `asked` (ms), that count. A trade does

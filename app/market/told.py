@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from app.market.candles import Candle
+from app.market.closing import Closing
 from app.market.coverage import ALL, Span, coverage
-from app.market.feed import Closing
 from app.market.ids import Hole
 from app.market.revising import LATE_TICK, revise
 from app.market.subscriptions import Subscriptions

@@ -3,14 +3,11 @@ afterwards. Tells the store what is new of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from app.market.closing import Closing
 from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Period, Span, coverage, uncovered
 from app.market.ids import Hole, Ids
 from app.market.ticks import EXCHANGE_DOWN, Cover
-
-if TYPE_CHECKING:
-    from app.market.feed import Closing
 
 Share = tuple[Decimal, tuple[str, ...]]
 """Coverage and reasons."""
@@ -25,8 +22,8 @@ class Unseen:
         self._covers: dict[str, list[Period]] = {}
         self._new_spans: list[Span] = []
         self._new_covers: list[Cover] = []
-        self._opened: list[tuple[str, Hole]] = []
-        self._filled: list[tuple[str, Hole]] = []
+        self._opened: dict[tuple[str, int], Hole] = {}
+        self._filled: dict[tuple[str, int], Hole] = {}
         self._earliest = FOREVER
         self._shares: dict[tuple[int, int, tuple[Period, ...]], Share] = {}
 
@@ -55,20 +52,26 @@ class Unseen:
             self._new_covers.append(cover)
             self._earliest = min(self._earliest, cover.start)
 
+    def untold(self, symbol: str, time: int) -> None:
+        """A trade of a closed window that could not be folded in: it is missing there."""
+        self.spans([Span(symbol, time, time + 1, SEQUENCE_GAP)])
+        self._earliest = min(self._earliest, time)
+
     def holes(self, symbol: str, ids: Ids) -> None:
         """Take over what the ids of a symbol have to tell."""
         for hole in ids.closed:
             spans = self._own.get(symbol, [])
-            spans[:] = [span for span in spans if span != hole_span(symbol, hole)]
-            if (symbol, hole) in self._opened:
-                self._opened.remove((symbol, hole))
-                self._find_earliest()
-            else:
-                self._filled.append((symbol, hole))
+            if hole_span(symbol, hole) in spans:
+                # One of them: holes within one moment look alike.
+                spans.remove(hole_span(symbol, hole))
+            if self._opened.pop((symbol, hole.after), None) is None:
+                self._filled[symbol, hole.after] = hole
                 self._earliest = min(self._earliest, hole.start)
+            else:
+                self._find_earliest()
         for hole in ids.opened:
             self._keep(hole_span(symbol, hole))
-            self._opened.append((symbol, hole))
+            self._opened[symbol, hole.after] = hole
             self._earliest = min(self._earliest, hole.start)
         ids.closed.clear()
         ids.opened.clear()
@@ -77,12 +80,13 @@ class Unseen:
         """Whether candles that closed by `through` may not be as they were told."""
         return self._earliest < through
 
-    def tell(self, closing: "Closing") -> None:
+    def tell(self, closing: Closing) -> None:
         """Hand over what is new."""
         closing.spans, self._new_spans = joined(self._new_spans), []
         closing.covers, self._new_covers = self._new_covers, []
-        closing.opened, self._opened = self._opened, []
-        closing.filled, self._filled = self._filled, []
+        closing.opened = [(symbol, hole) for (symbol, _), hole in self._opened.items()]
+        closing.filled = [(symbol, hole) for (symbol, _), hole in self._filled.items()]
+        self._opened, self._filled = {}, {}
         self._earliest = FOREVER
         self._shares.clear()
 
@@ -117,8 +121,9 @@ class Unseen:
         self._covers = {symbol: periods for symbol, periods in self._covers.items() if periods}
 
     def _find_earliest(self) -> None:
-        starts = [hole.start for _, hole in (*self._opened, *self._filled)]
+        starts = [hole.start for hole in (*self._opened.values(), *self._filled.values())]
         starts += [cover.start for cover in self._new_covers]
+        starts += [span.start for span in self._new_spans if span.reason == SEQUENCE_GAP]
         self._earliest = min(starts, default=FOREVER)
 
     def _keep(self, span: Span) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from app.live.hub import FeedState
-from app.market.feed import Closing, FeedFold, Forming, OpenCandle
+from app.market.closing import Closing, Forming, OpenCandle
+from app.market.feed import FeedFold
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import TICKER, Batch
 from app.pipeline.link import Wanted
-from app.pipeline.refolding import refold
+from app.pipeline.refolding import reach_of, refold
 from app.pipeline.resume import ResumePoint
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore
@@ -106,6 +107,7 @@ class Builder:
         self._pending = {row.id: row.symbol for row in rows if row.pending}
         active = frozenset(row.symbol for row in rows if row.active)
         self.wanted = Wanted(active, frozenset(self._pending.values()))
+        self._fold.reach = max(self._fold.reach, reach_of(self._log, self._fold.shortest))
         self._refresh_due = now + REFRESH_MS
 
     def _read(self) -> None:

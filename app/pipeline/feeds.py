@@ -115,7 +115,7 @@ class RunningFeed:
 
     def _stream(self) -> StreamCollector:
         self._adapter = adapter = self._make_trades()
-        last = self._log.last()
+        last = self._log.last_good()
         return StreamCollector(
             adapter,
             self._log,

@@ -123,7 +123,7 @@ class Known:
             if len(self._ids) >= MOST_SYMBOLS:
                 # No exchange lists so many: it makes names up.
                 self._ids.clear()
-            ids = self._ids[symbol] = Ids(1)
+            ids = self._ids[symbol] = Ids()
         new = ids.take(number, time)
         ids.closed.clear()
         return new

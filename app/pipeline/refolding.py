@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from app.market.candles import Bar
-from app.market.feed import FeedFold, Place
+from app.market.closing import Place
+from app.market.feed import FeedFold
 from app.market.refold import Refold
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import AHEAD_MS
+from app.market.windows import window_up
 from app.ticklog import FeedLog
 
 
@@ -19,8 +21,8 @@ def refold(
 ) -> dict[Place, Bar]:
     """What closed windows hold by all that is in the log up to position `end`. Windows of which the
     log may not have all, because it is younger or damaged, are left out."""
-    reach = _reach(log, fold.shortest)
-    found = [place for place in places if reach is not None and place[1] >= reach]
+    reach = reach_of(log, fold.shortest)
+    found = [place for place in places if place[1] >= reach]
     if not found:
         return {}
     observation = type(fold.observation)(fold.observation.pace, fold.shortest)
@@ -35,10 +37,11 @@ def refold(
     return refolding.bars()
 
 
-def _reach(log: FeedLog, shortest: int) -> int | None:
+def reach_of(log: FeedLog, shortest: int) -> int:
     """The first window (open time, ms) that the log has all of. What it never lost a segment of,
     it has from the first window on that had not ended when it began."""
     first = log.first()
     if first is None:
-        return None
-    return first.asked - shortest + 1 if log.begin == 0 else first.answered + AHEAD_MS
+        return 0
+    reach = first.asked - shortest + 1 if log.begin == 0 else first.answered + AHEAD_MS
+    return window_up(reach, shortest)

@@ -7,8 +7,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, func, select
 
+from app.market.closing import Forming
 from app.market.coverage import FOREVER, Span
-from app.market.feed import Forming
 from app.market.longer import Kept, bounds, stretches
 from app.market.subscriptions import Subscriptions
 from app.market.windows import LATEST, window_open

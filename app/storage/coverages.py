@@ -3,8 +3,8 @@ same spans and subscriptions, as that of stored ones."""
 
 from collections.abc import Mapping, Sequence
 
+from app.market.closing import Forming
 from app.market.coverage import ALL, FOREVER, Missed, Period, Span, coverage, uncovered
-from app.market.feed import Forming
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import plain
 from app.storage import observed, subscriptions

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Engine, ScalarSelect, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import FOREVER
-from app.market.feed import Closing, Resume
+from app.market.closing import Closing, Resume
+from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
 from app.market.revising import LATE_TICK, Change, revise
 from app.market.ticks import TRADES
 from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
-from app.storage.ranges import hinted
 from app.storage.revisions import KnownRows, note_late, row_values, write_changes
 from app.storage.subscriptions import Subscription
 from app.storage.tables import candles, feed_positions, series
@@ -101,7 +100,8 @@ class FeedStore:
                 observed.spans(connection, feed, horizon, FOREVER),
                 observed.covers(connection, feed, horizon, FOREVER),
                 since,
-                self._last_ids(connection, shortest) if trades else {},
+                observed.changeable_since(connection, feed, shortest, closed_through),
+                observed.lines(connection, feed) if trades else {},
                 observed.holes(connection, feed, closed_through - DAY) if trades else {},
             )
 
@@ -119,25 +119,6 @@ class FeedStore:
             for symbol, open_time, *bar in connection.execute(query)
         ]
 
-    def _last_ids(self, connection: Connection, shortest: int) -> dict[str, tuple[int, int]]:
-        """The highest trade id of each symbol that is in a candle, and when that closed (ms). Of
-        two trades in one moment the higher id may be in the earlier window, but not further back
-        than in the last but one."""
-        columns = candles.c.last_tick_id, candles.c.last_tick_time
-        key = {"exchange": self.exchange, "source": self.source}
-        parts = [
-            _newest(column, shortest, place).label(f"{column.name}_{place}")
-            for column in columns
-            for place in (0, 1)
-        ]
-        query = select(series.c.symbol, *parts).filter_by(**key)
-        found = {}
-        for symbol, one, other, time, _ in connection.execute(query):
-            known = [number for number in (one, other) if number is not None]
-            if known:
-                found[symbol] = max(known), time
-        return found
-
     def commit(
         self, closing: Closing, resume: int, applied: int, epoch: int, stored_at: int
     ) -> Written:
@@ -151,6 +132,7 @@ class FeedStore:
             observed.write_spans(connection, feed, closing.spans)
             observed.write_holes(connection, feed, closing.opened, closing.filled)
             observed.write_covers(connection, feed, closing.covers)
+            observed.write_lines(connection, feed, closing.lines)
             fetched = {cover.symbol for cover in closing.covers}
             ids = self._ids(connection, _symbols(closing), fetched)
             changes = self._changes(connection, closing, ids, found.closed_through)
@@ -192,7 +174,12 @@ class FeedStore:
         if not closing.changes_closed:
             return []
         shortest = closing.intervals[0]
-        known = KnownRows(connection, (self.exchange, self.source), ids, shortest)
+        feed = self.exchange, self.source
+        known = KnownRows(connection, feed, ids, shortest)
+        # What cannot be put together again lacks the trade that came, and must not look whole.
+        left = [place for place in closing.late if shortest not in known.intervals(place[1])]
+        gaps = [Span(symbol, window, window + 1, SEQUENCE_GAP) for symbol, window in left]
+        observed.write_spans(connection, feed, gaps)
         return revise(known, closing, shortest, through)
 
     def _position(self, connection: Connection) -> Position | None:
@@ -232,13 +219,6 @@ def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:
         "cause": None,
         "stored_at": stored_at,
     }
-
-
-def _newest(column: Column[Any], interval: int, place: int) -> ScalarSelect[Any]:
-    """Of the last candle but `place` of each series in the statement around it."""
-    mine = and_(candles.c.series_id == series.c.id, candles.c.interval_ms == interval)
-    query = hinted(select(column), False).where(mine).order_by(candles.c.open_time.desc())
-    return query.limit(1).offset(place).correlate(series).scalar_subquery()
 
 
 def _symbols(closing: Closing) -> set[str]:

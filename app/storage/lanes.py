@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.market.feed import OpenCandle
+from app.market.closing import OpenCandle
 from app.market.longer import Stretch
 from app.market.windows import window_open
 from app.storage.merging import forming_row, merged

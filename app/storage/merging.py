@@ -4,7 +4,7 @@ from decimal import Decimal
 from functools import reduce
 
 from app.market.candles import Bar, merge
-from app.market.feed import OpenCandle
+from app.market.closing import OpenCandle
 from app.market.ticks import plain
 from app.storage.rows import StoredCandle
 

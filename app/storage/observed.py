@@ -1,16 +1,18 @@
 """What was not observed, and which intervals were stored when: what tells how far the candles of a
 feed can be trusted. Works within the transactions of others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
 
 from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
-from app.market.ids import Hole
+from app.market.ids import Hole, Line
 from app.market.longer import Kept
 from app.market.ticks import Cover
 from app.market.windows import window_open, window_up
-from app.storage.tables import missing_ids, recovered, stored_intervals, unobserved
+from app.storage.tables import known_ids, missing_ids, recovered, stored_intervals, unobserved
+
+CHUNK = 500
 
 Feed = tuple[str, str]
 """(exchange, source)"""
@@ -65,6 +67,33 @@ def write_holes(
         connection.execute(insert(missing_ids), rows)
 
 
+def lines(connection: Connection, feed: Feed) -> dict[str, Line]:
+    """How far trade ids are known, by symbol."""
+    table = known_ids.c
+    query = select(table.symbol, table.lowest_id, table.highest_id, table.highest_time)
+    found = connection.execute(query.filter_by(**_key(feed)))
+    return {symbol: Line(*line) for symbol, *line in found}
+
+
+def write_lines(connection: Connection, feed: Feed, found: Mapping[str, Line]) -> None:
+    """Replace those that are there."""
+    rows = [
+        {
+            **_key(feed),
+            "symbol": symbol,
+            "lowest_id": line.lowest,
+            "highest_id": line.highest,
+            "highest_time": line.time,
+        }
+        for symbol, line in sorted(found.items())
+    ]
+    for begin in range(0, len(rows), CHUNK):
+        some = rows[begin : begin + CHUNK]
+        mine = known_ids.c.symbol.in_([row["symbol"] for row in some])
+        connection.execute(delete(known_ids).where(_of(known_ids, feed), mine))
+        connection.execute(insert(known_ids), some)
+
+
 def covers(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What was fetched afterwards and touches `[start, end)` (ms)."""
     table = recovered.c
@@ -114,6 +143,15 @@ def parts_since(connection: Connection, feed: Feed, shortest: int) -> int | None
     query = select(table.interval_ms, table.since).filter_by(**_key(feed), until=FOREVER)
     found = connection.execute(query.order_by(table.interval_ms)).first()
     return found.since if found and found.interval_ms == shortest else None
+
+
+def changeable_since(connection: Connection, feed: Feed, shortest: int, closed_through: int) -> int:
+    """Since when (ms) `shortest` (ms) has been the shortest of the stored intervals, up to what is
+    committed: what closed before cannot be put together again."""
+    kept = intervals(connection, feed)
+    since = [one.since for one in kept if one.interval == shortest and one.until == FOREVER]
+    until = [min(one.until, closed_through) for one in kept if one.interval < shortest]
+    return max([*(since or [closed_through]), *until])
 
 
 def intervals(connection: Connection, feed: Feed) -> list[Kept]:

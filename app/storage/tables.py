@@ -150,6 +150,17 @@ missing_ids = db.Table(
     Index("ix_missing_ids_time", "exchange", "source", "end_time"),
 )
 
+# How far the trade ids of a symbol are known, up to the position of the feed.
+known_ids = db.Table(
+    "known_ids",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("lowest_id", BigInteger, nullable=False),
+    Column("highest_id", BigInteger, nullable=False),
+    Column("highest_time", BigInteger, nullable=False),
+)
+
 # What was not observed by the feed, and then fetched for one symbol.
 recovered = db.Table(
     "recovered",

@@ -37,8 +37,8 @@ class FeedLog(Protocol):
     def first(self) -> Batch | None:
         """The first batch with a time that is kept; None where there is none."""
 
-    def last(self) -> Batch | None:
-        """The last batch with a time; None where there is none."""
+    def last_good(self) -> Batch | None:
+        """The last batch that brought what there was; None where there is none."""
 
     def find(self, time: int) -> int:
         """A position before all batches that were answered at `time` (exchange time, ms) or

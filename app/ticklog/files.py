@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.market.ticks import Batch
+from app.market.ticks import OK, Batch
 from app.ticklog import Entry
 from app.ticklog.records import encode, entries, seek
 
@@ -98,14 +98,14 @@ class SegmentLog:
         found = (self._first_of(start) for start in self._segments())
         return next((batch for batch in found if batch is not None), None)
 
-    def last(self) -> Batch | None:
-        """The last batch with a time; None where there is none."""
+    def last_good(self) -> Batch | None:
+        """The last batch that brought what there was; None where there is none."""
         for start in reversed(self._segments()):
             end = start + self._path(start).stat().st_size
             found = [one.batch for one in self._read_segment(start, start, min(end, self._end))]
-            timed = [batch for batch in found if batch and batch.offset is not None]
-            if timed:
-                return timed[-1]
+            good = [batch for batch in found if batch and batch.outcome == OK]
+            if good:
+                return good[-1]
         return None
 
     def find(self, time: int) -> int:

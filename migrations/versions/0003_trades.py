@@ -45,6 +45,13 @@ def upgrade():
             ),
             sa.Index("ix_missing_ids_time", "exchange", "source", "end_time"),
         )
+    if "known_ids" not in tables:
+        columns = ("lowest_id", "highest_id", "highest_time")
+        op.create_table(
+            "known_ids",
+            *feed_key(),
+            *(sa.Column(name, sa.BigInteger, nullable=False) for name in columns),
+        )
     if "recovered" not in tables:
         op.create_table(
             "recovered",
@@ -65,6 +72,7 @@ def widen(bind, table, kind):
 
 def downgrade():
     op.drop_table("recovered")
+    op.drop_table("known_ids")
     op.drop_table("missing_ids")
     bind = op.get_bind()
     for table in CANDLES:

@@ -9,7 +9,7 @@ from app import create_app
 from app.api.listings import Listings
 from app.exchanges.base import Answer, Market, Unavailable
 from app.market.candles import Bar, Candle
-from app.market.feed import Closing
+from app.market.closing import Closing
 from app.storage.feeds import FeedStore
 from app.storage.tables import db
 from config import load

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.market.closing import Resume
 from app.market.coverage import ALL, FOREVER, Span
-from app.market.feed import FeedFold, Resume
+from app.market.feed import FeedFold
 from app.market.observation import Pace, sight
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import IDLE, OK, Batch, Tick

@@ -106,13 +106,50 @@ def test_a_restart_changes_neither_what_is_new_nor_what_is_missing(order, never,
     for number in first:
         before.take(number, number * 1_000)
     through = 15_000
-    closed = [number for number in first if number * 1_000 < through]
     holes = [hole for hole in before.opened if hole not in before.closed]
-    last = max(((number, number * 1_000) for number in closed), default=None)
-    after = Ids(MINUTE, last, holes, through)
+    after = Ids(MINUTE, before.line, holes, through)
     again = [number for number in first if number * 1_000 >= through]
     new = [number for number in again + later if after.take(number, number * 1_000)]
-    # What is older than all that is known was delivered late, or before: the log can tell.
-    oldest = min(first, default=0)
-    assert [n for n in new if n > oldest] == [n for n in again + later if n > oldest]
+    assert new == again + later
     assert not any(after.take(number, number * 1_000) for number in first + later)
+
+
+def test_what_happened_before_a_symbol_was_watched_is_not_missing():
+    ids = Ids(MINUTE)
+    ids.take(5, 10_000)
+    ids.take(9, 70_000, since=60_000)
+    assert ids.opened == []
+    # Both of these are of the time that is watched, so what lies between them is missing.
+    ids.take(7, 65_000, since=60_000)
+    assert ids.opened == [Hole(7, 9, 65_000, 70_000)]
+    assert [ids.take(number, 70_000, since=60_000) for number in (5, 9, 7)] == [False] * 3
+
+
+def test_an_absurd_id_is_another_counting_and_does_not_disturb_for_long():
+    ids = Ids(MINUTE)
+    for number in range(1, 200):
+        ids.take(number, number * 1_000)
+        if number == 100:
+            ids.take(9 * 10**17, 100_500)
+    assert left(ids) == []
+    assert ids.line == (1, 199, 199_000)
+    for number in range(1, 200):
+        assert not ids.take(number, number * 1_000)
+
+
+def test_a_counting_that_begins_anew_is_no_hole():
+    ids = Ids(MINUTE)
+    for number in range(5_000, 5_300):
+        ids.take(number, number * 1_000)
+    for number in range(1, 50):
+        assert ids.take(number, (5_300 + number) * 1_000)
+    assert ids.opened == [] and ids.line.highest == 49
+
+
+def test_what_is_missing_before_the_oldest_that_is_remembered_counts_as_known():
+    ids = Ids(MINUTE)
+    for number in range(0, 4 * MOST_RUNS, 2):
+        ids.take(number, number)
+    ids.opened.clear()
+    assert not any(ids.take(number, number) for number in range(1_000))
+    assert ids.opened == []

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from app.market.candles import Candle, Fold
-from app.market.feed import Closing
+from app.market.closing import Closing
 from app.market.revising import revise
 from app.market.ticks import Tick
 from app.market.windows import SECOND

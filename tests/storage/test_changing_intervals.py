@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from app.market.candles import Bar, Candle
-from app.market.feed import Closing
+from app.market.closing import Closing
 from app.storage import candles, lanes, latest, subscriptions
 from app.storage.candles import PageQuery, read_page
 from app.storage.feeds import FeedStore

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from app.market.candles import Bar, Candle
+from app.market.closing import Closing
 from app.market.coverage import ALL, FOREVER, Span
-from app.market.feed import Closing
 from app.storage import observed
 from app.storage.database import reading, writing
 from app.storage.feeds import FeedStore, NotOwner

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 
 from app.market.candles import Bar, Candle
+from app.market.closing import Closing
 from app.market.coverage import ALL, Span
-from app.market.feed import Closing
 from app.storage import candles as reading
 from app.storage import subscriptions
 from app.storage.candles import PageQuery, read_page

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.market.candles import Bar, Candle
+from app.market.closing import Closing
 from app.market.coverage import ALL, Span
-from app.market.feed import Closing
 from app.market.windows import DAY
 from app.storage.database import reading, writing
 from app.storage.feeds import FeedStore

@@ -182,7 +182,7 @@ def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
     log.append(Batch(1, 1, "outage", offset=None))
     for time in range(1_000, 61_000, 1_000):
         log.append(batch_at(time))
-    assert (log.begin, log.first().asked, log.last().asked) == (0, 1_000, 60_000)
+    assert (log.begin, log.first().asked, log.last_good().asked) == (0, 1_000, 60_000)
     for _ in ("whole", "pruned"):
         for time in range(0, 62_000, 333):
             found = [e.batch.answered for e in log.read(log.find(time)) if e.batch.offset == 0]
@@ -198,4 +198,4 @@ def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
 
 def test_an_empty_log_has_neither_first_nor_last(tmp_path):
     log = SegmentLog(tmp_path / "feed", "identity")
-    assert (log.first(), log.last(), log.begin, log.find(5)) == (None, None, 0, 0)
+    assert (log.first(), log.last_good(), log.begin, log.find(5)) == (None, None, 0, 0)
