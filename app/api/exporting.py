@@ -64,6 +64,8 @@ def export(pages: Pages[Any], question: Question, shape: Shape, query: PageQuery
     answer.headers["Vary"] = "Accept"
     few = len(question.symbols or ()) < 4
     name = "-".join(question.symbols or ("all",)) if few else pages.name
+    if few and pages.name != "candles":
+        name = f"{pages.name}-{name}"
     answer.headers["Content-Disposition"] = f'inline; filename="{name}.{shape.format}"'
     return answer
 

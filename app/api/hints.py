@@ -53,7 +53,7 @@ def why_no_gaps(question: Question, closed_through: int | None) -> str:
         return f"No window of this range is decided yet: it is {iso(now)}."
     if question.kind:
         return f"There is no window of kind {question.kind} in this range."
-    return "Every decided window of this range has a candle that saw all of it."
+    return "No decided window of this range lacks anything."
 
 
 def _strange(exchange: str, symbols: tuple[str, ...] | None) -> str | None:

@@ -24,6 +24,8 @@ NO_LOGIN = (
 MYSQL_ACCESS_ERRORS = (1044, 1049)
 """Access denied to a database, unknown database."""
 
+UNKNOWN_COLUMN = 1054
+
 
 class StoreError(Exception):
     """The database did not do what was asked; nothing of the transaction counts."""
@@ -138,6 +140,8 @@ def _meaning(error: DBAPIError, url: URL) -> StoreError:
         return NotSetUp(f"{text}\n{creation_sql(url)}")
     if code == 1146 or "no such table" in text:
         return NotSetUp("the database has no tables yet: run `flask db upgrade`")
+    if code == UNKNOWN_COLUMN or "no such column" in text:
+        return NotSetUp("the tables are older than this version: run `flask db upgrade`")
     if isinstance(error, OperationalError):
         return Unavailable(text)
     return Unavailable(f"{type(error.orig).__name__}: {text}")

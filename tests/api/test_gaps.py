@@ -199,7 +199,7 @@ def test_a_hint_says_why_there_is_none(client, store, engine, make_candle):
     assert "Nothing has closed yet" in get(client)["meta"]["hint"]
     subscribe(engine, "BTC_USDT")
     store.close([make_candle(BEGIN)], BEGIN + MINUTE)
-    assert "saw all of it" in get(client)["meta"]["hint"]
+    assert "lacks anything" in get(client)["meta"]["hint"]
     assert "no window of kind partial" in get(client, kind="partial")["meta"]["hint"]
 
 
