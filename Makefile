@@ -11,7 +11,7 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench bench-peers lock
+.PHONY: help setup run demo test lint bench bench-peers lock campaign
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ demo: .venv/ready ## the same against a simulated exchange, without any network
 
 test: .venv/ready ## run the tests
 	$(BIN)/pytest -n 2
+
+campaign: .venv/ready ## run the tests that take long too, and try each property often
+	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -n 2 -m "campaign or not campaign"
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .

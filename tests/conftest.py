@@ -6,12 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL
 
 from app.storage.database import database_url, engine_options, prepare
 from app.storage.tables import db
 from tests.mariadb import private_server
+
+# `make test` tries each property a few times, `make campaign` often.
+settings.register_profile("quick", max_examples=30)
+settings.register_profile("campaign", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 NO_SERVER = "no MariaDB: set TEST_DATABASE_URL or install Debian's mariadb-server"
 

@@ -300,6 +300,7 @@ def test_the_newest_rows_of_a_long_past_moment_come_at_once(
     assert newest.open_time == BEGIN + 9 * MINUTE
 
 
+@pytest.mark.campaign
 def test_a_page_of_a_long_past_moment_reads_no_more_than_around_it(
     engine, store, make_candle, monkeypatch
 ):

@@ -347,6 +347,7 @@ def test_pages_meet_every_gap_once(random_feed, monkeypatch, seed):
     assert kind or len({of for *_, of in wanted}) > 2
 
 
+@pytest.mark.campaign
 def test_a_page_takes_no_longer_than_its_budget(engine, store, make_candle):
     """Three hundred symbols in ten years of which nothing is known: no page goes through them."""
     for number in range(300):

@@ -181,7 +181,7 @@ def test_csv_and_ndjson_tell_the_same(client, store, make_candle, monkeypatch):
     assert [json.loads(line) for line in answer.text.splitlines()] == wanted
     assert len(wanted) == 4
     answer = client.get(PATH, query_string={"format": "csv", "times": "iso"})
-    assert 'filename="all.csv"' in answer.headers["Content-Disposition"]
+    assert 'filename="revisions-all.csv"' in answer.headers["Content-Disposition"]
     found = list(csv.DictReader(io.StringIO(answer.text)))
     assert [row["after_close"] for row in found] == [row["after"]["close"] for row in wanted]
     first = next(row for row in found if row["revision"] == "1")
@@ -296,6 +296,7 @@ def all_pages(engine, query):
         query = replace(query, after=page.after)
 
 
+@pytest.mark.campaign
 @settings(deadline=None, max_examples=50, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_pages_meet_every_change_once(revised, data):
@@ -323,6 +324,7 @@ def test_pages_meet_every_change_once(revised, data):
     assert found == wanted
 
 
+@pytest.mark.campaign
 def test_a_page_reads_few_rows_however_many_candles_and_changes_there_are(
     engine, store, make_candle
 ):

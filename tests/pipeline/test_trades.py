@@ -267,7 +267,7 @@ def storm(random):
     return batches
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.campaign)])
 def test_restarts_at_any_point_give_the_same_candles_and_the_same_revisions(house, seed):
     random = Random(seed)
     batches = storm(random)

@@ -220,6 +220,7 @@ def test_one_symbol_is_read_whole_in_either_direction(small, interval, down):
     assert found
 
 
+@pytest.mark.campaign
 def test_a_hundred_thousand_rows_are_met_once_each_while_more_arrive(tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'candles.db'}")
     prepare(engine)
