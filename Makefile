@@ -40,7 +40,7 @@ demo: .venv/ready ## the same against a simulated exchange, without any network
 	$(DEMO_ENV) $(BIN)/flask run
 
 test: .venv/ready ## run the tests
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 campaign: .venv/ready ## run the tests that take long too, and try each property often
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -n 2 -m "campaign or not campaign"

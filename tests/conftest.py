@@ -86,3 +86,8 @@ def engine(url: URL) -> Iterator[Engine]:
     db.metadata.create_all(engine)
     yield engine
     engine.dispose()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits longest begins first: at the end, one worker would wait and the other be idle."""
+    items.sort(key=lambda item: "service" not in item.path.parts)
