@@ -42,13 +42,19 @@ def read_rows(lines: Iterable[str], live: bool) -> Iterator[Fields | Rejected]:
 
 def _records(lines: Iterable[str], needed: Iterable[str]) -> Iterator[Fields | Rejected]:
     """Of CSV."""
-    records = csv.reader(lines)
+    records = csv.reader(map(_alone, lines))
     try:
         header = [name.strip().lower() for name in next(records)]
     except csv.Error as error:
         raise BadInput(f"the first line is no header: {error}. {FORM}") from error
     _check(header, needed)
     return _chosen(records, header)
+
+
+def _alone(line: str) -> str:
+    """A quote that nobody closes would make all that follows a part of one cell. No column of ours
+    holds more than one line, so such a line is left without its cells."""
+    return "?\n" if line.count('"') % 2 else line
 
 
 def _check(names: list[str], needed: Iterable[str]) -> None:

@@ -233,3 +233,11 @@ def test_live_lines_are_out_as_soon_as_they_are_decided(tmp_path):
         assert process.stdout.readline().startswith("symbol")
         assert process.stdout.readline().startswith("X,1m,60000,1,1,1,1,,,2,60000,61000,122000")
         process.stdin.close()
+
+
+def test_a_quote_that_nobody_closes_costs_its_own_row_only():
+    rows = ["1735689600,A,1,1,1", '1735689601,"A,9,1,2', '1735689602,"A",3,1,3']
+    result = fold("\n".join(["time,symbol,price,size,id", *rows]) + "\n", "--interval", "1m")
+    (line,) = result.stdout.splitlines()[1:]
+    assert line.split(",")[3:10] == ["1", "3", "1", "3", "2", "4", "2"]
+    assert "columns_missing 1" in result.stderr
