@@ -5,18 +5,16 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from app.exchanges.base import Answer, ExchangeError, Refused, TickerAdapter, Unreachable
+from app.exchanges.base import Answer, ExchangeError, TickerAdapter
 from app.live.hub import FeedState
-from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch, Tick
+from app.market.ticks import IDLE, OK, Batch, Tick
 from app.pipeline.changes import Changes
 from app.pipeline.clock import ExchangeClock
-from app.pipeline.trouble import Trouble
+from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
 
 IDLE_MS = 1_000
 BACKOFF_MS = 5_000
-REFUSED_MS = 120_000
-"""An exchange that refuses us is left alone for so long at least."""
 PATIENT_ERRORS = 3
 """The third error in a row begins the back-off."""
 
@@ -87,8 +85,9 @@ class Collector:
 
     def _failed(self, asked: int, error: ExchangeError) -> None:
         answered = self._clock()
-        outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
-        self._append(outcome, asked, answered, offset=self._theirs.offset, error=error.reason)
+        self._append(
+            outcome_of(error), asked, answered, offset=self._theirs.offset, error=error.reason
+        )
         self._trouble.errors += 1
         self._due = self._next_after_error(answered, error)
         state = self._state
@@ -132,13 +131,10 @@ class Collector:
         return self._due + (missed + 1) * self._poll_ms
 
     def _next_after_error(self, now: int, error: ExchangeError) -> int:
-        wait = (error.retry_after or 0) * 1000
-        if isinstance(error, Refused):
-            wait = max(wait, REFUSED_MS)
-        if wait:
-            return now + int(wait)
+        if wait := demanded(error):
+            return now + wait
         if self._trouble.errors < PATIENT_ERRORS:
             return self._next_on_cadence(now)
-        doubled = self._poll_ms * 2.0 ** min(self._trouble.errors - PATIENT_ERRORS + 1, 16)
-        wait = max(self._poll_ms, min(doubled, BACKOFF_MS) * (0.75 + 0.25 * self._jitter()))
-        return now + int(wait)
+        errors = self._trouble.errors - PATIENT_ERRORS + 1
+        wait = doubled(2 * self._poll_ms, BACKOFF_MS, errors, self._jitter())
+        return now + max(self._poll_ms, wait)

@@ -7,18 +7,16 @@ from collections.abc import Callable
 from app.exchanges.base import (
     ExchangeError,
     Heard,
-    Refused,
     TradesAdapter,
     Unavailable,
-    Unreachable,
 )
 from app.live.hub import FeedState
 from app.market.coverage import ALL
-from app.market.ticks import EXCHANGE_DOWN, IDLE, OK, OUTAGE, Batch
+from app.market.ticks import IDLE, OK, Batch
 from app.pipeline.clock import ExchangeClock
 from app.pipeline.fetching import Fetching, Known
 from app.pipeline.link import Held, Link, Wanted
-from app.pipeline.trouble import Trouble
+from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
 
 DRAIN_SECONDS = 0.25
@@ -44,7 +42,6 @@ SETTLED_MS = 10_000
 """A connection that lasted so long was a good one."""
 
 BACKOFF_MS = (500, 5_000)
-REFUSED_MS = 120_000
 POLL_MS = 1_000
 """Stands for the cadence, which decides how long a window waits: that of the pings."""
 
@@ -236,10 +233,9 @@ class StreamCollector:
 
     def _failed(self, now: int, error: ExchangeError) -> None:
         """What came before is written down with the failure."""
-        outcome = OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
         offset = self._theirs.offset
         moment = now + (offset or 0)
-        self._append(outcome, moment, moment, offset, error=error.reason)
+        self._append(outcome_of(error), moment, moment, offset, error=error.reason)
         self._adapter.hang_up()
         self._link = None
         self._trouble.errors += 1
@@ -251,14 +247,7 @@ class StreamCollector:
 
     def _wait(self, error: ExchangeError) -> int:
         """How long (ms) the exchange is left alone."""
-        wait = (error.retry_after or 0) * 1000
-        if isinstance(error, Refused):
-            wait = max(wait, REFUSED_MS)
-        if wait:
-            return int(wait)
-        least, most = BACKOFF_MS
-        doubled = min(least * 2.0 ** min(self._trouble.errors - 1, 16), most)
-        return int(doubled * (0.75 + 0.25 * self._jitter()))
+        return demanded(error) or doubled(*BACKOFF_MS, self._trouble.errors, self._jitter())
 
     def _append(
         self,

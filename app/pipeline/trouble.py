@@ -1,13 +1,33 @@
-"""What went wrong with an exchange, counted and told. Decides nothing."""
+"""What went wrong with an exchange: whose fault it is, how long to wait, and who is told."""
 
 import logging
 
-from app.exchanges.base import ExchangeError
+from app.exchanges.base import ExchangeError, Refused, Unreachable
 from app.live.hub import FeedState
+from app.market.ticks import EXCHANGE_DOWN, OUTAGE
 
 SAY_AGAIN_MS = 60_000
+REFUSED_MS = 120_000
+"""An exchange that refuses us is left alone for so long at least."""
 
 log = logging.getLogger(__name__)
+
+
+def outcome_of(error: ExchangeError) -> str:
+    """Whose fault it was, as batches say it."""
+    return OUTAGE if isinstance(error, Unreachable) else EXCHANGE_DOWN
+
+
+def demanded(error: ExchangeError) -> int:
+    """How long (ms) the exchange has to be left alone at least; 0 where it does not say."""
+    wait = int((error.retry_after or 0) * 1000)
+    return max(wait, REFUSED_MS) if isinstance(error, Refused) else wait
+
+
+def doubled(least: int, most: int, errors: int, jitter: float) -> int:
+    """The wait (ms) after so many errors in a row: from `least` to `most`, and up to a quarter less
+    by `jitter` (0 to 1), so that many who lost it together do not come back together."""
+    return int(min(least * 2.0 ** min(errors - 1, 16), most) * (0.75 + 0.25 * jitter))
 
 
 class Trouble:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 from app.market.candles import Bar, Candle
 from app.market.closing import Closing, Resume
 from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
-from app.market.revising import LATE_TICK, Change, revise
+from app.market.revising import Change, revise
 from app.market.ticks import TRADES
 from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
@@ -136,19 +136,13 @@ class FeedStore:
             fetched = {cover.symbol for cover in closing.covers}
             ids = self._ids(connection, _symbols(closing), fetched)
             changes = self._changes(connection, closing, ids, found.closed_through)
-            unexpected = [change.after for change in changes if change.before is None]
-            rows = [
-                _row(candle, ids[candle.symbol], stored_at)
-                for candle in closing.candles + unexpected
+            unexpected = [change for change in changes if change.before is None]
+            rows = [_row(one, ids[one.symbol], stored_at) for one in closing.candles]
+            rows += [
+                _row(one.after, ids[one.after.symbol], stored_at, one.cause) for one in unexpected
             ]
-            for row in rows[len(closing.candles) :]:
-                row["cause"] = LATE_TICK
             new, conflicts = _absent(connection, rows)
-            for number, row in enumerate(new, found.sequence + 1):
-                row["sequence"] = number
-            for begin in range(0, len(new), CHUNK):
-                connection.execute(insert(candles), new[begin : begin + CHUNK])
-            note_late(connection, new)
+            _insert(connection, new, found.sequence)
             sequence = found.sequence + len(new)
             replaced = [change for change in changes if change.before is not None]
             revised = write_changes(connection, replaced, ids, stored_at, sequence)
@@ -208,7 +202,17 @@ class FeedStore:
         return ids | {symbol: stored[symbol] for symbol in wanted & stored.keys()}
 
 
-def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:
+def _insert(connection: Connection, new: list[dict[str, Any]], sequence: int) -> None:
+    for number, row in enumerate(new, sequence + 1):
+        row["sequence"] = number
+    for begin in range(0, len(new), CHUNK):
+        connection.execute(insert(candles), new[begin : begin + CHUNK])
+    note_late(connection, new)
+
+
+def _row(
+    candle: Candle, series_id: int, stored_at: int, cause: str | None = None
+) -> dict[str, Any]:
     return {
         "series_id": series_id,
         "interval_ms": candle.interval,
@@ -216,7 +220,7 @@ def _row(candle: Candle, series_id: int, stored_at: int) -> dict[str, Any]:
         "revision": 1,
         **row_values(candle),
         "origin": LIVE,
-        "cause": None,
+        "cause": cause,
         "stored_at": stored_at,
     }
 
