@@ -18,6 +18,11 @@ class Entry(NamedTuple):
     batch: Batch | None
 
 
+class SyncFailed(Exception):
+    """The disk did not promise to keep what was written. Whatever it says afterwards proves nothing,
+    so the process has to end, and the next one reads what is really there."""
+
+
 class FeedLog(Protocol):
     """The log of one feed. One thread appends, one reads."""
 
