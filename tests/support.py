@@ -4,6 +4,9 @@ import socket
 import threading
 import time
 
+from app.storage import subscriptions
+from app.storage.database import writing
+
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
@@ -20,3 +23,9 @@ def eventually(condition, seconds: float = 10.0):
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         pause.wait(0.02)
     return value
+
+
+def begin_counting(engine, ids, since: int) -> None:
+    """What an owner does with pending subscriptions when the first batch comes."""
+    with writing(engine) as connection:
+        subscriptions.take_up(connection, ids, since)

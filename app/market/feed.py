@@ -66,6 +66,11 @@ class FeedFold:
         for part in found.parts:
             self._of(part.symbol).parts[part.open_time] = part.bar
 
+    def missed(self, start: int, end: int) -> None:
+        """Nobody watched in `[start, end)` (ms), if that is any time, before this fold began."""
+        if start < end:
+            self._unseen.spans([Span(ALL, start, end, RESTART)])
+
     def apply(self, batch: Batch, subscriptions: Subscriptions) -> int:
         """Take one batch in; returns how many of its ticks were late. They count before its clock
         does: what closes a window is what shows its last trade (rule 7)."""

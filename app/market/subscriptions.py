@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from app.market.coverage import ALL, Period
+from app.market.coverage import ALL, FOREVER, Period
 from app.market.ticks import TRADES, Tick
 
 
@@ -19,6 +19,12 @@ class Subscriptions:
     def periods(self, symbol: str) -> tuple[Period, ...]:
         """Every period that covers `symbol`, its own and those of `ALL`."""
         return (*self._periods.get(symbol, ()), *self._everyone)
+
+    @property
+    def earliest(self) -> int:
+        """When (ms) the first of them began; FOREVER where there is none."""
+        periods = [*self._everyone, *(one for some in self._periods.values() for one in some)]
+        return min((since for since, _ in periods), default=FOREVER)
 
     def watched_since(self, symbol: str, time: int) -> int | None:
         """Since when `symbol` had been built without a break at `time` (ms); None where it was

@@ -133,9 +133,13 @@ class Builder:
             return
         ready = self._ready(batch)
         if ready and entry.end > self._replayed:
-            self._store.take_up(ready, batch.answered if batch.joined else batch.asked)
+            since = batch.answered if batch.joined else batch.asked
+            self._store.take_up(ready, since, self._epoch)
             self._refresh(self._clock())
         with self._folding:
+            if batch.offset is not None and not self._fold.observation.closed_through:
+                # Another owner may have begun, closed nothing, and kept its log to itself.
+                self._fold.missed(self._subscriptions.earliest, batch.asked)
             late = self._fold.apply(batch, self._subscriptions)
         self._batches.note(entry.position, batch)
         if entry.end > self._replayed:

@@ -81,9 +81,11 @@ class FeedStore:
         """Every start and stop of the feed's symbols."""
         return subscriptions.all_of(self._engine, self.exchange, self.source)
 
-    def take_up(self, ids: Iterable[int], since: int) -> None:
-        """Put pending subscriptions on the log's clock (ms)."""
-        subscriptions.take_up(self._engine, ids, since)
+    def take_up(self, ids: Iterable[int], since: int, epoch: int) -> None:
+        """Put pending subscriptions on the log's clock (ms). NotOwner if the epoch is over."""
+        with writing(self._engine) as connection:
+            self._check(self._position(connection), epoch)
+            subscriptions.take_up(connection, ids, since)
 
     def resume(self, closed_through: int, intervals: tuple[int, ...]) -> Resume:
         """What a fold of these intervals (ms, shortest first) needs to go on from a stored
@@ -125,9 +127,7 @@ class FeedStore:
         """Write candles, spans and position, all or nothing. A commit whose outcome was unknown
         may be repeated: what is there already stays as it is. NotOwner if the epoch is over."""
         with writing(self._engine) as connection:
-            found = self._position(connection)
-            if found is None or found.epoch != epoch:
-                raise NotOwner(f"{self.exchange}/{self.source} has another owner now")
+            found = self._check(self._position(connection), epoch)
             feed = self.exchange, self.source
             observed.write_spans(connection, feed, closing.spans)
             observed.write_holes(connection, feed, closing.opened, closing.filled)
@@ -181,6 +181,12 @@ class FeedStore:
         query = select(*columns).where(self._here).with_for_update()
         row = connection.execute(query).one_or_none()
         return None if row is None else Position(*row)
+
+    def _check(self, found: Position | None, epoch: int) -> Position:
+        """The position, if it is ours to write."""
+        if found is None or found.epoch != epoch:
+            raise NotOwner(f"{self.exchange}/{self.source} has another owner now")
+        return found
 
     def _move(self, connection: Connection, position: Position) -> None:
         connection.execute(update(feed_positions).where(self._here).values(**position._asdict()))

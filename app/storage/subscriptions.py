@@ -129,11 +129,7 @@ def stop(engine: Engine, exchange: str, source: str, symbol: str, until: int) ->
         return bool(connection.execute(update(table).where(running).values(values)).rowcount)
 
 
-def take_up(engine: Engine, ids: Iterable[int], since: int) -> None:
+def take_up(connection: Connection, ids: Iterable[int], since: int) -> None:
     """Put pending subscriptions on the log's clock: they count from `since` on."""
-    with writing(engine) as connection:
-        connection.execute(
-            update(table)
-            .where(table.c.id.in_(list(ids)), table.c.pending)
-            .values(since=since, pending=False)
-        )
+    pending = table.c.id.in_(list(ids)), table.c.pending
+    connection.execute(update(table).where(*pending).values(since=since, pending=False))

@@ -19,8 +19,8 @@ class Entry(NamedTuple):
 
 
 class SyncFailed(Exception):
-    """The disk did not promise to keep what was written. Whatever it says afterwards proves nothing,
-    so the process has to end, and the next one reads what is really there."""
+    """The disk did not promise to keep what was written. Whatever it says afterwards proves
+    nothing, so the process has to end, and the next one reads what is really there."""
 
 
 class FeedLog(Protocol):

@@ -57,6 +57,9 @@ class SegmentLog:
         self._end = 0 if last is None else last + self._path(last).stat().st_size
         self._start = self._end
         self._file: int | None = None
+        if last is not None and not read_only:
+            # Builders will rely on bytes that a killed process had written and not synced.
+            self._sync_segment(last)
 
     @property
     def end(self) -> int:
@@ -166,6 +169,14 @@ class SegmentLog:
         # Whatever stands there is what a failed append could not take back.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(self._path(self._start), flags, 0o644)
+        _sync_folder(self._folder)
+
+    def _sync_segment(self, start: int) -> None:
+        file = os.open(self._path(start), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            _sync(file)
+        finally:
+            os.close(file)
         _sync_folder(self._folder)
 
     def _abandon(self) -> None:

@@ -15,6 +15,7 @@ from app.storage import subscriptions
 from app.storage.candles import PageQuery, read_page
 from app.storage.retention import prune_candles
 from tests.api.correcting import BEGIN, MINUTE, bar, late, told
+from tests.support import begin_counting
 
 HOUR = 60 * MINUTE
 
@@ -32,7 +33,7 @@ def engine(app):
 @pytest.fixture
 def store(store, engine):
     subscriptions.start(engine, "poloniex", "ticker", ["*"], 0)
-    subscriptions.take_up(engine, [1], 0)
+    begin_counting(engine, [1], 0)
     store.intervals = (MINUTE, 5 * MINUTE, 10 * MINUTE)
     return store
 

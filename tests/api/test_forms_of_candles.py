@@ -12,6 +12,7 @@ from app.api.rendering import COLUMNS
 from app.market.coverage import ALL, Span
 from app.storage import subscriptions
 from app.storage.database import Unavailable
+from tests.support import begin_counting
 
 MINUTE = 60_000
 BEGIN = 1_749_000_000_000
@@ -249,7 +250,7 @@ def test_the_newest_candles_come_in_pages_by_symbol(client, store, make_candle):
 def test_windows_without_a_candle_are_filled_and_marked(client, store, make_candle, app):
     engine = app.extensions["candlekeep"].engine
     subscriptions.start(engine, "poloniex", "ticker", ["BTC_USDT"], BEGIN)
-    subscriptions.take_up(engine, [1], BEGIN)
+    begin_counting(engine, [1], BEGIN)
     later = make_candle(BEGIN + 4 * MINUTE, close="9")
     store.close([make_candle(BEGIN, close="7"), later], BEGIN)
     spans = [Span(ALL, BEGIN + MINUTE, BEGIN + 2 * MINUTE, "outage")]

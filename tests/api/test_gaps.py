@@ -20,6 +20,7 @@ from app.storage.candles import PageQuery
 from app.storage.gaps import KINDS, read_gaps
 from app.storage.retention import prune_candles
 from tests.api.correcting import BEGIN, MINUTE
+from tests.support import begin_counting
 
 STORED = (MINUTE, 5 * MINUTE, 10 * MINUTE)
 HOUR = 60 * MINUTE
@@ -44,7 +45,7 @@ def store(store):
 def subscribe(engine, symbol, since=BEGIN, until=None, source="ticker"):
     subscriptions.start(engine, "poloniex", source, [symbol], since)
     newest = max(row.id for row in subscriptions.all_of(engine))
-    subscriptions.take_up(engine, [newest], since)
+    begin_counting(engine, [newest], since)
     if until is not None:
         subscriptions.stop(engine, "poloniex", source, symbol, until)
 

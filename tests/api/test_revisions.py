@@ -22,6 +22,7 @@ from app.storage.retention import prune_candles
 from app.storage.tables import late_candles
 from tests.api.conftest import Store
 from tests.api.correcting import BEGIN, MINUTE, bar, late, told
+from tests.support import begin_counting
 
 HOUR = 60 * MINUTE
 PATH = "/candlesticks/revisions"
@@ -42,7 +43,7 @@ def engine(app):
 def store(store, engine):
     for number, source in enumerate(("ticker", "trades"), 1):
         subscriptions.start(engine, "poloniex", source, ["*"], 0)
-        subscriptions.take_up(engine, [number], 0)
+        begin_counting(engine, [number], 0)
     store.intervals = (MINUTE, 5 * MINUTE, 10 * MINUTE)
     return store
 

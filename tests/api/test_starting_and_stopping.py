@@ -8,7 +8,7 @@ import pytest
 from app.api.listings import KEEP_FAILURE_SECONDS, KEEP_SECONDS, Listings
 from app.storage import subscriptions
 from app.storage.database import Unavailable
-from tests.support import eventually
+from tests.support import begin_counting, eventually
 
 NOW = 1_750_000_010_000
 FEED = ("poloniex", "ticker")
@@ -26,7 +26,7 @@ def rows(shared):
 
 def take_up(shared):
     pending = [row.id for row in subscriptions.all_of(shared.engine) if row.pending]
-    subscriptions.take_up(shared.engine, pending, NOW - 5)
+    begin_counting(shared.engine, pending, NOW - 5)
 
 
 def refused(answer, status):
@@ -244,7 +244,7 @@ def test_a_hundred_posts_at_once_leave_one_subscription(app, exchange, rows):
 
 def test_a_stop_ends_the_subscription_a_second_ahead(client, shared, rows):
     client.post("/candlesticks", json={"symbols": ["BTC_USDT", "ETH_USDT"]})
-    subscriptions.take_up(shared.engine, [row.id for row in rows()], NOW)
+    begin_counting(shared.engine, [row.id for row in rows()], NOW)
     shared.hub.changed.clear()
     answer = client.delete("/candlesticks?symbol=btc-usdt")
     assert answer.status_code == 200

@@ -10,6 +10,7 @@ from app.market.candles import Bar, Candle
 from app.storage import subscriptions
 from tests.api.conftest import Store
 from tests.api.correcting import BEGIN, MINUTE
+from tests.support import begin_counting
 
 NAMES = ("volume", "quote_volume", "taker_buy_volume", "vwap", "first_tick_id", "last_tick_id")
 
@@ -24,7 +25,7 @@ def traded(app):
     """Three minutes of trades, the third one without anything."""
     engine = app.extensions["candlekeep"].engine
     subscriptions.start(engine, "poloniex", "trades", ["BTC_USDT"], BEGIN)
-    subscriptions.take_up(engine, [1], BEGIN)
+    begin_counting(engine, [1], BEGIN)
     store = Store(engine, "trades")
     store.close([minute(0, "2", "7", "0.5", 10, 12), minute(1, "1", "3", "1", 13, 13)], BEGIN)
     store.close([], BEGIN + 4 * MINUTE)

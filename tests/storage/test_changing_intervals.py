@@ -14,6 +14,7 @@ from app.storage.feeds import FeedStore
 from app.storage.latest import read_latest
 from app.storage.retention import prune_candles
 from app.storage.rows import Rows, State
+from tests.support import begin_counting
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -29,7 +30,7 @@ class House:
         self.engine, self.store = engine, FeedStore(engine, *FEED)
         self.epoch = self.store.take_over("log", 0).epoch
         subscriptions.start(engine, *FEED, ["*"], 0)
-        subscriptions.take_up(engine, [1], 0)
+        begin_counting(engine, [1], 0)
         self.minute = 0
 
     def build(self, minutes, *intervals, symbols=("BTC_USDT",)):

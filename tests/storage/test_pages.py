@@ -18,6 +18,7 @@ from app.storage.candles import PageQuery, read_page
 from app.storage.database import prepare
 from app.storage.feeds import FeedStore
 from app.storage.tables import db
+from tests.support import begin_counting
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -110,7 +111,7 @@ class Truth:
         store = FeedStore(engine, "poloniex", "ticker")
         epoch = store.take_over("log", 0).epoch
         subscriptions.start(engine, "poloniex", "ticker", ["*"], since)
-        subscriptions.take_up(engine, [1], since)
+        begin_counting(engine, [1], since)
         found = []
         for interval in stored:
             for (start, symbol), row in self.candles(interval).items():

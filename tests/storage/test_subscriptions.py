@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from app.market.coverage import ALL, FOREVER
 from app.storage import subscriptions
+from tests.support import begin_counting
 
 FEED = "poloniex", "ticker"
 
@@ -14,8 +15,8 @@ def test_a_start_is_pending_until_an_owner_takes_it_up(engine):
     assert subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5) == ["BTC_USDT"]
     (row,) = subscriptions.all_of(engine)
     assert (row.since, row.until, row.pending, row.active) == (5, FOREVER, True, True)
-    subscriptions.take_up(engine, [row.id], since=9)
-    subscriptions.take_up(engine, [row.id], since=12)
+    begin_counting(engine, [row.id], since=9)
+    begin_counting(engine, [row.id], since=12)
     assert rows(engine) == [("BTC_USDT", 9, FOREVER, False)]
 
 
@@ -29,7 +30,7 @@ def test_what_runs_is_not_started_again(engine):
 
 def test_a_stop_is_remembered_and_the_next_start_is_another_row(engine):
     subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
-    subscriptions.take_up(engine, [row.id for row in subscriptions.all_of(engine)], since=6)
+    begin_counting(engine, [row.id for row in subscriptions.all_of(engine)], since=6)
     assert subscriptions.stop(engine, *FEED, "BTC_USDT", until=8)
     assert not subscriptions.stop(engine, *FEED, "BTC_USDT", until=9)
     assert subscriptions.start(engine, *FEED, ["BTC_USDT"], since=20) == ["BTC_USDT"]
@@ -45,7 +46,7 @@ def test_a_seed_starts_only_what_was_never_started(engine):
 
 def test_a_subscription_never_ends_before_it_began(engine):
     subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
-    subscriptions.take_up(engine, [row.id for row in subscriptions.all_of(engine)], since=5)
+    begin_counting(engine, [row.id for row in subscriptions.all_of(engine)], since=5)
     subscriptions.stop(engine, *FEED, "BTC_USDT", until=1)
     assert rows(engine) == [("BTC_USDT", 5, 6, False)]
 

@@ -1,0 +1,301 @@
+"""What the candles of a run must be, worked out from what the exchange served and from what reached
+the disk. Shares no code with the fold."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from app.market.ticks import OK, TICKER, TRADES, Batch
+from app.storage import subscriptions
+from tests.simulation.exchange import RATES
+from tests.simulation.life import INTERVALS, POLL
+from tests.simulation.world import Key, World, every_revision
+
+SHORTEST, GRACE, PATIENCE = INTERVALS[0], 2_000, 2_000 + 2_500 + 2_000
+APART = 2_500
+"""Good polls that were asked so far apart (ms) still observe the time between them."""
+
+CLEAR = 13_000
+"""So far (ms) from any trouble a candle has to be whole: long enough for what was missed to be
+fetched."""
+
+
+class Seen(NamedTuple):
+    """A price at a time; order tells those of one time apart. Without a size for the ticker."""
+
+    time: int
+    order: int
+    price: Decimal
+    size: Decimal | None = None
+    side: str = ""
+    late: bool = False
+    """Whether its window had closed when it came."""
+
+
+Windows = dict[Key, list[Seen]]
+
+
+def problems(world: World) -> list[str]:
+    """Every promise that was not kept, in words."""
+    return list(_problems(world))
+
+
+def _problems(world: World) -> Iterator[str]:
+    every = every_revision(world.database)
+    rows = {key: every[key, revision] for key, revision in sorted(every)}
+    yield from _lost(world)
+    yield from _merges(rows)
+    yield from _history(world, every)
+    if world.conflicts:
+        yield f"{world.conflicts} rows were to be written a second time, and differently"
+    truth = _windows(_knowable(world)) if world.source == TRADES else None
+    if truth is not None:
+        yield from _whole(rows, truth)
+        if not world.weak and not world.torn:
+            yield from _undisturbed(world, rows, truth)
+    if not world.weak:
+        expected = _windows(_of_trades(world) if world.source == TRADES else _of_polls(world))
+        through = world.life.state.closed_through or 0
+        closed = {key: found for key, found in expected.items() if key[1] + key[2] <= through}
+        yield from _equal(rows, closed, world.torn)
+        if world.source == TICKER:
+            yield from _coverage(world, rows)
+        if not world.torn:
+            yield from _again(world, every)
+    through = world.life.state.closed_through or 0
+    if through < world.end:
+        yield f"nothing closes any more: {through} of {world.end}"
+
+
+def _lost(world: World) -> Iterator[str]:
+    """What had been on disk and is not there any more."""
+    if world.weak:
+        return
+    if world.source == TRADES:
+        logged = {(tick.symbol, tick.id) for batch in _log(world) for tick in batch.ticks}
+        for missing in sorted(world.durable - logged):
+            yield f"lost from the log: {missing}"
+    else:
+        asked = {batch.asked for batch in _log(world) if batch.outcome == OK}
+        for missing in sorted(world.polls.keys() ^ asked):
+            yield f"polls and log differ at {missing}"
+
+
+def _log(world: World) -> list[Batch]:
+    return [batch for _, batch in sorted(world.batches.items()) if batch is not None]
+
+
+def _tape(world: World) -> Iterator[tuple[str, Seen]]:
+    for deal in world.exchange.deals:
+        if not deal.spoiled:
+            side = deal.side.upper()
+            yield deal.symbol, Seen(deal.time, deal.id, deal.price, deal.size, side)
+
+
+def _knowable(world: World) -> Iterator[tuple[str, Seen]]:
+    """All that happened, but for trades that were never told and precede the first that was: their
+    ids show nothing."""
+    first: dict[str, int] = {}
+    for symbol, number in world.told:
+        first[symbol] = min(first.get(symbol, number), number)
+    for symbol, seen in _tape(world):
+        if seen.order >= first.get(symbol, 0):
+            yield symbol, seen
+
+
+def _periods(world: World, symbol: str) -> tuple[int, int]:
+    for row in subscriptions.all_of(world.database.readers):
+        if row.symbol in (symbol, "*") and not row.pending:
+            return row.since, row.until
+    return 1 << 62, 1 << 62
+
+
+def _first_window(world: World) -> int:
+    """What opened before the log began cannot be known."""
+    first = next(batch for batch in _log(world) if batch.offset is not None)
+    return first.asked - first.asked % SHORTEST
+
+
+def _of_trades(world: World) -> Iterator[tuple[str, Seen]]:
+    """Those that are in the log."""
+    came: dict[tuple[str, int], bool] = {}
+    closed = 0
+    for batch in _log(world):
+        for tick in batch.ticks:
+            came.setdefault((tick.symbol, tick.id), tick.time - tick.time % SHORTEST < closed)
+        if batch.offset is not None:
+            decided = batch.answered - (GRACE if batch.outcome == OK else PATIENCE)
+            closed = max(closed, decided - decided % SHORTEST)
+    first = _first_window(world)
+    for symbol, seen in _tape(world):
+        since, until = _periods(world, symbol)
+        late = came.get((symbol, seen.order))
+        if late is not None and max(first, since) <= seen.time < until:
+            yield symbol, seen._replace(late=late)
+
+
+def _of_polls(world: World) -> Iterator[tuple[str, Seen]]:
+    """The last prices that were news (rule 12), of the answers that are in the log."""
+    last: dict[str, tuple[int, Decimal]] = {}
+    told: dict[str, Decimal] = {}
+    order, closed, first = 0, 0, _first_window(world)
+    periods = {symbol: _periods(world, symbol) for symbol in RATES}
+    for batch in _log(world):
+        if batch.offset is None:
+            continue
+        if batch.start:
+            told = {}
+        closed = closed or batch.asked - batch.asked % SHORTEST
+        if batch.outcome == OK:
+            for symbol, (time, price) in world.polls[batch.asked].rows.items():
+                baseline = symbol not in told
+                same = told.get(symbol) == price
+                told[symbol] = price
+                if not world.timed:
+                    time = (batch.asked + batch.answered) // 2
+                    if baseline or same:
+                        continue
+                if batch.asked < periods[symbol][0]:
+                    continue
+                before = last.get(symbol)
+                if before is not None and (time < before[0] or (time, price) == before):
+                    continue
+                last[symbol] = time, price
+                window = time - time % SHORTEST
+                order += 1
+                if window >= first and not (baseline and window < closed):
+                    yield symbol, Seen(time, order, price, late=window < closed)
+        closed = max(closed, _decided(batch))
+
+
+def _decided(batch: Batch) -> int:
+    given_up = batch.answered - PATIENCE
+    asked = batch.asked if batch.outcome == OK else given_up
+    return max(asked - asked % SHORTEST, given_up - given_up % SHORTEST)
+
+
+def _windows(seen: Iterator[tuple[str, Seen]]) -> Windows:
+    found: Windows = {}
+    for symbol, one in seen:
+        for interval in INTERVALS:
+            found.setdefault((symbol, interval, one.time - one.time % interval), []).append(one)
+    for window in found.values():
+        window.sort(key=lambda one: (one.time, one.order))
+    return found
+
+
+def _bar(window: list[Seen]) -> tuple:
+    prices = [one.price for one in window]
+    volumes: tuple = (None, None, None)
+    if window[0].size is not None:
+        bought = [one.size for one in window if one.side == "BUY"]
+        volumes = (
+            sum(one.size for one in window),
+            sum(one.price * one.size for one in window),
+            sum(bought, Decimal(0)),
+        )
+    return (
+        *(prices[0], max(prices), min(prices), prices[-1]),
+        *volumes,
+        *(len(window), window[0].time, window[-1].time),
+    )
+
+
+def _equal(rows: dict, expected: Windows, torn: bool) -> Iterator[str]:
+    """Each candle holds what is in the log, and each window with a tick has one. Where part of the
+    log cannot be read, nothing that comes late can be folded in."""
+    for key in sorted(expected.keys() | rows.keys()):
+        if torn and any(one.late for one in expected.get(key, ())):
+            continue
+        if key not in rows:
+            yield f"missing: {key} {_bar(expected[key])}"
+        elif key not in expected:
+            yield f"invented: {key} {rows[key]}"
+        elif rows[key][:10] != _bar(expected[key]):
+            yield f"wrong: {key} {rows[key]} instead of {_bar(expected[key])}"
+
+
+def _whole(rows: dict, truth: Windows) -> Iterator[str]:
+    """What says that it is whole is what really happened."""
+    for key, row in rows.items():
+        if key not in truth:
+            yield f"never happened: {key} {row}"
+        elif row.coverage == 1 and row[:10] != _bar(truth[key]):
+            yield f"not whole: {key} {row} instead of {_bar(truth[key])}"
+
+
+def _undisturbed(world: World, rows: dict, truth: Windows) -> Iterator[str]:
+    """Where nothing was wrong a candle is whole."""
+    begin = max(_first_window(world), *(_periods(world, symbol)[0] for symbol in RATES))
+    for key in truth:
+        _, interval, start = key
+        end = start + interval
+        if start < begin or end > world.life.state.closed_through - CLEAR:
+            continue
+        if any(low - CLEAR < end and start < high + CLEAR for low, high in world.troubles):
+            continue
+        if key not in rows or rows[key].coverage != 1:
+            yield f"not whole for no reason: {key} {rows.get(key)}"
+
+
+def _coverage(world: World, rows: dict) -> Iterator[str]:
+    """The share of each window between good polls that are close together."""
+    pieces, before = [], None
+    for _, batch in sorted(world.batches.items()):
+        if batch is None:
+            # Nobody can know what it told.
+            before = None
+            continue
+        if batch.outcome != OK:
+            continue
+        near = before is not None and batch.asked - before.asked <= max(APART, POLL)
+        if near and not batch.blind and abs(batch.offset - before.offset) <= 2 * POLL:
+            pieces.append((before.asked, batch.asked))
+        before = batch
+    for (symbol, interval, start), row in rows.items():
+        since, until = _periods(world, symbol)
+        low, high = max(start, since), min(start + interval, until)
+        observed = sum(max(0, min(end, high) - max(begin, low)) for begin, end in pieces)
+        share = Decimal(observed * 10_000 // interval).scaleb(-4)
+        if row.coverage != share:
+            yield f"coverage {row.coverage} instead of {share}: {(symbol, interval, start)}"
+
+
+def _merges(rows: dict) -> Iterator[str]:
+    """A long candle is the merge of its parts."""
+    for (symbol, interval, start), row in rows.items():
+        if interval == SHORTEST:
+            continue
+        moments = range(start, start + interval, SHORTEST)
+        parts = [rows.get((symbol, SHORTEST, moment)) for moment in moments]
+        found = [part for part in parts if part is not None]
+        if not found:
+            yield f"no parts: {(symbol, interval, start)}"
+            continue
+        merged = (
+            *(found[0].open, max(part.high for part in found)),
+            *(min(part.low for part in found), found[-1].close),
+            sum(part.tick_count for part in found),
+            None if row.volume is None else sum(part.volume for part in found),
+        )
+        mine = (row.open, row.high, row.low, row.close, row.tick_count, row.volume)
+        if merged != mine:
+            yield f"not the merge of its parts: {(symbol, interval, start)} {mine} {merged}"
+
+
+def _history(world: World, every: dict) -> Iterator[str]:
+    """Whatever a reader has seen can be found, and every change says why."""
+    for place, shown in world.shown.items():
+        if every.get(place) != shown:
+            yield f"shown and gone: {place} {shown}"
+    for (key, revision), row in every.items():
+        if revision > 1 and (not row.cause or (key, revision - 1) not in every):
+            yield f"a change without a past or a cause: {key} {revision}"
+
+
+def _again(world: World, every: dict) -> Iterator[str]:
+    """Candles and their corrections are a function of the log."""
+    again = world.replay()
+    for place in sorted(again.keys() | every.keys()):
+        if again.get(place) != every.get(place):
+            yield f"not again: {place} {every.get(place)} but {again.get(place)}"

@@ -1,0 +1,429 @@
+"""One run of the simulation: a seed decides what happens at the exchange, to the disk, to the
+database and to the process. One thread, virtual time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+from sqlalchemy import insert, select
+
+from app.live.hub import FeedState
+from app.market.coverage import ALL
+from app.market.feed import FeedFold
+from app.market.ticks import OK, TICKER, TRADES, Batch
+from app.pipeline.builder import Builder
+from app.storage import subscriptions
+from app.storage.database import reading, writing
+from app.storage.feeds import FeedStore, NotOwner
+from app.storage.tables import candle_revisions, candles, feed_positions, series
+from app.storage.tables import subscriptions as table
+from app.ticklog import files
+from tests.simulation.database import Database
+from tests.simulation.disk import Disk
+from tests.simulation.exchange import ERRORS, RATES, Exchange, Fault, Poll
+from tests.simulation.life import INTERVALS, PACE, Life
+
+START = 1_700_000_400_000
+"""Epoch ms; a boundary of all intervals."""
+
+SETTLE_MS = 25_000
+"""After the last fault, until every candle must be what it will be."""
+
+CRASH_POINTS = (
+    "answered",
+    "open",
+    "before write",
+    "amid write",
+    "after write",
+    "before sync",
+    "after sync",
+    "statement",
+    "before commit",
+    "after commit",
+)
+
+Key = tuple[str, int, int]
+"""Symbol, interval (ms) and open time (ms) of a candle."""
+
+
+class Crash(BaseException):
+    """The process is no more."""
+
+
+class Violation(AssertionError):
+    """A promise that was not kept."""
+
+
+class World:
+    """`run` it once; then `tests.simulation.oracle` judges what is left."""
+
+    def __init__(self, seed: int, folder: Path, empty: Path) -> None:
+        self.folder, self._empty = folder, empty
+        self.random = random = Random(seed)
+        self.source = TRADES if seed % 2 else TICKER
+        self.timed = random.random() < 0.8
+        self.now = START + random.randint(0, 9_000)
+        self.end = self.now + random.randint(20_000, 50_000)
+        self.disk = Disk(random, self.point)
+        self.database = Database(folder / "database", empty, random, self.point)
+        self.exchange = Exchange(random, self.now, self.end + SETTLE_MS, self.end, INTERVALS[0])
+        self.skew = 0
+        self.served: list[Poll] = []
+        """What the ticker said in the step that is under way."""
+        self.heard: set[tuple[str, int]] = set()
+        """Trades (symbol, id) that were pushed and may still reach the disk."""
+        self.polls: dict[int, Poll] = {}
+        """Answers that are on disk, by when they were asked for (ms)."""
+        self.durable: set[tuple[str, int]] = set()
+        """Trades that are on disk."""
+        self.batches: dict[tuple[bool, int], Batch | None] = {}
+        """All that ever was in the logs of the first host and of the other one, by position; None
+        where it cannot be read."""
+        self.told: set[tuple[str, object]] = set()
+        """Ids of trades that were in the log at any time, with their symbols."""
+        self.shown: dict[tuple[Key, int], tuple] = {}
+        """What a reader has seen, by key and revision."""
+        self.troubles: list[tuple[int, int]] = []
+        """When (ms) something kept the process from seeing what happens."""
+        self.counts: dict[str, int] = {}
+        self.conflicts = self.position = 0
+        self.twins = self.damaged = self.pruned = False
+        self.torn = False
+        """Whether there is anything in the log that cannot be read."""
+        self._looked = 0
+        self._unsure: Poll | None = None
+        self._target: tuple[str | None, int] | None = None
+        self._quiet, self._stalled = False, 0
+        self._plan = sorted(self._planned(), key=lambda one: one[0])
+        names = [ALL] if random.random() < 0.3 else list(RATES)
+        self._quiet = True
+        subscriptions.start(self.database.engine, "poloniex", self.source, names, START)
+        self._quiet = False
+
+    @property
+    def weak(self) -> bool:
+        """Whether part of the log was lost for good, so that only coverage 1 promises anything."""
+        return self.twins or self.damaged or self.pruned
+
+    def run(self) -> None:
+        """Live through it."""
+        with self._patched():
+            self._start()
+            while self.now < self.end:
+                self._turn()
+            self._end_of_troubles()
+            settled = self.now + SETTLE_MS
+            while self.now < settled:
+                self._turn()
+            self._drain()
+            self._read_log()
+
+    @contextmanager
+    def _patched(self) -> Iterator[None]:
+        saved = files.os, files._sync, files._sync_folder
+        files.os, files._sync, files._sync_folder = (  # type: ignore[assignment]
+            self.disk,
+            self.disk.sync,
+            self.disk.sync_folder,
+        )
+        try:
+            yield
+        finally:
+            files.os, files._sync, files._sync_folder = saved  # type: ignore[assignment]
+
+    def pass_time(self, duration: int) -> None:
+        """ms"""
+        self.now += duration
+
+    def point(self, name: str) -> None:
+        """A moment in which the process may end."""
+        if self._quiet or self._target is None:
+            return
+        wanted, left = self._target
+        if wanted not in (None, name):
+            return
+        if left:
+            self._target = wanted, left - 1
+            return
+        self._target = None
+        raise Crash(name)
+
+    def _planned(self) -> Iterator[tuple[int, str, object]]:
+        """What will happen: (when, what, how)."""
+        random, length = self.random, self.end - self.now
+
+        def moment() -> int:
+            return self.now + random.randrange(length)
+
+        for _ in range(random.randint(0, 3)):
+            start = moment()
+            name = random.choice((*ERRORS, "stale", "vanish", "cut", "silent"))
+            self.exchange.faults.append(Fault(start, start + random.randint(300, 9_000), name))
+            self.troubles.append((start, start + 9_000))
+        for _ in range(random.choice((0, 1, 1, 2, 4))):
+            target = random.choice((None, *CRASH_POINTS))
+            yield moment(), "arm", (target, random.randint(0, 12))
+        for _ in range(random.choice((0, 1, 2))):
+            start = moment()
+            kind = random.choice(("away", "breaks", "unknown", "full"))
+            yield start, kind, True
+            yield start + random.randint(500, 15_000), kind, False
+        for what, chance in (("skew", 0.4), ("pause", 0.3), ("stall", 0.3), ("prune", 0.15)):
+            if random.random() < chance:
+                yield moment(), what, None
+        for what, chance in (("flip", 0.1), ("twin", 0.1)):
+            if random.random() < chance:
+                yield moment(), what, None
+
+    def _turn(self) -> None:
+        while self._plan and self._plan[0][0] <= self.now:
+            _, what, how = self._plan.pop(0)
+            self._count(what)
+            getattr(self, f"_{what}")(how)
+        try:
+            due = self._collect()
+            self._build()
+        except Crash:
+            self._crash()
+            return
+        self.now = max(self.now + 1, due) if self.source == TICKER else max(self.now, due)
+
+    def _collect(self) -> int:
+        life = self.life
+        self.served, self._unsure = [], None
+        try:
+            due = life.collect()
+        except OSError:
+            self.heard = set(self.durable)
+            return self.now + 1_000
+        except Crash:
+            self._unsure = self.served[0] if self.served else None
+            raise
+        if self.served and life.state.last_good_poll is not None:
+            self.polls[life.state.last_good_poll] = self.served[0]
+        if self.source == TRADES and not life.collector._held.ticks:
+            self.durable |= self.heard
+        return due
+
+    def _build(self) -> None:
+        life = self.life
+        while self.now >= max(self._stalled, life.builder_due):
+            more = life.build()
+            self._look()
+            if not more:
+                break
+
+    def _look(self) -> None:
+        """Read as a reader does, and see that nothing is different that should not be."""
+        if self.database.commits == self._looked:
+            return
+        self._looked = self.database.commits
+        with reading(self.database.readers) as connection:
+            position = connection.execute(select(feed_positions)).first()
+            through = position.closed_through if position else 0
+            if (self.life.state.closed_through or 0) > through:
+                raise Violation("told of candles that are not committed")
+            if position is None or position.sequence == self.position:
+                return
+            query = select(series.c.symbol, candles).join(series)
+            query = query.where(candles.c.sequence > self.position)
+            for row in connection.execute(query):
+                self.see(row)
+            self.position = position.sequence
+
+    def see(self, row) -> None:
+        """A reader sees a row."""
+        key = (row.symbol, row.interval_ms, row.open_time), row.revision
+        found = content(row)
+        if self.shown.setdefault(key, found) != found:
+            raise Violation(f"changed silently: {key} {self.shown[key]} -> {found}")
+
+    def _start(self) -> None:
+        """A process begins."""
+        folder = self.folder / ("other" if self.twins else "ticks")
+        self.life = Life(self, folder, self.skew)
+        if self._unsure is not None:
+            self._resolve(self._unsure)
+        self._unsure = None
+
+    def _resolve(self, poll: Poll) -> None:
+        """Whether the poll in flight at the crash had reached the disk."""
+        self._read_log()
+        times = [one.asked for one in self.batches.values() if one and one.outcome == OK]
+        more = [asked for asked in times if asked not in self.polls]
+        if more and not self.weak:
+            self.polls[more[-1]] = poll
+
+    def _read_log(self) -> None:
+        for entry in self.life.log.read(self.life.log.begin):
+            self.batches[self.twins, entry.position] = entry.batch
+            for tick in entry.batch.ticks if entry.batch else ():
+                self.told.add((tick.symbol, tick.id))
+            self.torn |= entry.batch is None
+
+    def _crash(self) -> None:
+        power = self.random.random() < 0.4
+        self._count("power cut" if power else "kill")
+        self.conflicts += self.life.state.conflicts
+        if power:
+            self.disk.power_fails()
+        else:
+            self.disk.process_ends()
+        self.database.process_ends()
+        self.heard = set(self.durable)
+        self._look_after()
+        down = self.random.choice((50, 300, 1_500, 12_000))
+        self.troubles.append((self.now, self.now + down))
+        self.now += down
+        self._start()
+
+    def _look_after(self) -> None:
+        """What is committed is seen by readers, though the writer did not live to know."""
+        self.life.state.closed_through = None
+        self._look()
+
+    def _arm(self, how) -> None:
+        self._target = how
+
+    def _away(self, on) -> None:
+        self.database.away = on
+
+    def _breaks(self, on) -> None:
+        self.database.breaks = 0.1 if on else 0.0
+
+    def _unknown(self, on) -> None:
+        self.database.unknown = 0.5 if on else 0.0
+
+    def _full(self, on) -> None:
+        self.disk.full = self.random.randint(0, 500) if on else None
+        self.troubles.append((self.now, self.now + 1_000))
+
+    def _skew(self, _) -> None:
+        """The host's clock is set; the next process will see it."""
+        self.skew = self.random.choice((-3_600_000, -1_000, 700, 120_000, 86_400_000))
+
+    def _pause(self, _) -> None:
+        """The machine sleeps, or the process is frozen."""
+        asleep = self.random.choice((800, 4_000, 15_000))
+        self.troubles.append((self.now, self.now + asleep))
+        self.now += asleep
+
+    def _stall(self, _) -> None:
+        self._stalled = self.now + self.random.randint(1_000, 20_000)
+
+    def _prune(self, _) -> None:
+        """As early as the builder allows, whatever the settings say."""
+        self.pruned = True
+        self._read_log()
+        self.life.log.prune(self.life.builder.resume, 1 << 62)
+
+    def _flip(self, _) -> None:
+        """A bit of the log turns over, long after it was written."""
+        segments = sorted(self.life.log._folder.glob("*.seg"))
+        if segments:
+            self.damaged = True
+            self._read_log()
+            self.disk.flip(self.random.choice(segments))
+
+    def _twin(self, _) -> None:
+        """The process is frozen, another one on another host takes over, and the first thaws."""
+        self._read_log()
+        old, self.twins = self.life, True
+        self.conflicts += old.state.conflicts
+        self.now += self.random.choice((1_000, 8_000))
+        self.troubles.append((self.now - 8_000, self.now + 3_000))
+        try:
+            self._start()
+            self._build()
+            self.now += 2_000
+            before = self.position
+            old.state.closed_through = None
+            if old.loaded:
+                self._thaw(old)
+        except Crash:
+            self._crash()
+            return
+        self._look()
+        if self.life.loaded and self.position != before:
+            raise Violation("a process that is not the owner any more has written")
+
+    def _thaw(self, old: Life) -> None:
+        try:
+            for _ in range(20):
+                old.collect()
+                old.build()
+        except (NotOwner, OSError):
+            self._count("refused")
+
+    def _end_of_troubles(self) -> None:
+        while self._plan:
+            _, what, how = self._plan.pop(0)
+            if how is False:
+                getattr(self, f"_{what}")(how)
+        self._target, self._quiet, self._stalled = None, True, 0
+
+    def _drain(self) -> None:
+        life = self.life
+        for _ in range(10_000):
+            life.builder_due = 0
+            if not life.build():
+                break
+        self._look()
+        self.conflicts += life.state.conflicts
+
+    def replay(self) -> dict:
+        """The rows that the whole log gives when it is read again at once, into another database,
+        by key and revision."""
+        again = Database(self.folder / "replay", self._empty, self.random, lambda _: None)
+        with reading(self.database.readers) as connection:
+            found = [row._asdict() for row in connection.execute(select(table))]
+        with writing(again.engine) as connection:
+            connection.execute(insert(table), found)
+        fold = FeedFold(INTERVALS, PACE, self.source)
+        store = FeedStore(again.engine, "poloniex", self.source)
+        builder = Builder(fold, self.life.log, store, FeedState(), lambda: self.now)
+        builder.load(0)
+        while builder.step(self.now):
+            pass
+        rows = every_revision(again)
+        again.close()
+        return rows
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+
+def every_revision(database: Database) -> dict:
+    """What is stored of each candle and of what it replaced, by key and revision."""
+    found = {}
+    with reading(database.readers) as connection:
+        for table in (candles, candle_revisions):
+            for row in connection.execute(select(series.c.symbol, table).join(series)):
+                found[(row.symbol, row.interval_ms, row.open_time), row.revision] = content(row)
+    return found
+
+
+class Shown(NamedTuple):
+    """What a reader sees of a candle."""
+
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal | None
+    quote_volume: Decimal | None
+    taker_buy_volume: Decimal | None
+    tick_count: int
+    first_tick_time: int
+    last_tick_time: int
+    coverage: Decimal
+    reasons: str
+    cause: str | None
+
+
+def content(row) -> Shown:
+    """Of a row of the database."""
+    return Shown(*(getattr(row, name) for name in Shown._fields))
