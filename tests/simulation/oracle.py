@@ -51,16 +51,19 @@ def _problems(world: World) -> Iterator[str]:
     truth = _windows(_knowable(world)) if world.source == TRADES else None
     if truth is not None:
         yield from _whole(rows, truth)
-        if not world.weak and not world.torn:
+        if not (world.twins or world.torn or world.pruned):
             yield from _undisturbed(world, rows, truth)
-    if not world.weak:
+    if not world.twins:
         expected = _windows(_of_trades(world) if world.source == TRADES else _of_polls(world))
         through = world.life.state.closed_through or 0
         closed = {key: found for key, found in expected.items() if key[1] + key[2] <= through}
-        yield from _equal(rows, closed, world.torn)
-        if world.source == TICKER:
+        if world.damaged:
+            rows = {key: row for key, row in rows.items() if row.coverage == 1}
+            closed = {key: found for key, found in closed.items() if key in rows}
+        yield from _equal(rows, closed, world.torn or world.pruned)
+        if world.source == TICKER and not world.damaged:
             yield from _coverage(world, rows)
-        if not world.torn:
+        if not world.torn and not world.pruned:
             yield from _again(world, every)
     through = world.life.state.closed_through or 0
     if through < world.end:
@@ -69,7 +72,7 @@ def _problems(world: World) -> Iterator[str]:
 
 def _lost(world: World) -> Iterator[str]:
     """What had been on disk and is not there any more."""
-    if world.weak:
+    if world.twins or world.damaged:
         return
     if world.source == TRADES:
         logged = {(tick.symbol, tick.id) for batch in _log(world) for tick in batch.ticks}
@@ -201,11 +204,11 @@ def _bar(window: list[Seen]) -> tuple:
     )
 
 
-def _equal(rows: dict, expected: Windows, torn: bool) -> Iterator[str]:
-    """Each candle holds what is in the log, and each window with a tick has one. Where part of the
-    log cannot be read, nothing that comes late can be folded in."""
+def _equal(rows: dict, expected: Windows, lossy: bool) -> Iterator[str]:
+    """Each candle holds what is in the log, and each window with a tick has one. lossy: part of the
+    log cannot be read any more, so nothing that comes late can be folded in."""
     for key in sorted(expected.keys() | rows.keys()):
-        if torn and any(one.late for one in expected.get(key, ())):
+        if lossy and any(one.late for one in expected.get(key, ())):
             continue
         if key not in rows:
             yield f"missing: {key} {_bar(expected[key])}"
@@ -297,5 +300,5 @@ def _again(world: World, every: dict) -> Iterator[str]:
     """Candles and their corrections are a function of the log."""
     again = world.replay()
     for place in sorted(again.keys() | every.keys()):
-        if again.get(place) != every.get(place):
+        if again.get(place, ())[:-1] != every.get(place, ())[:-1]:
             yield f"not again: {place} {every.get(place)} but {again.get(place)}"

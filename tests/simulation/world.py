@@ -32,6 +32,9 @@ START = 1_700_000_400_000
 SETTLE_MS = 25_000
 """After the last fault, until every candle must be what it will be."""
 
+BAN_MS = 600_000
+"""Who was banned may have to wait for so long."""
+
 CRASH_POINTS = (
     "answered",
     "open",
@@ -103,11 +106,6 @@ class World:
         subscriptions.start(self.database.engine, "poloniex", self.source, names, START)
         self._quiet = False
 
-    @property
-    def weak(self) -> bool:
-        """Whether part of the log was lost for good, so that only coverage 1 promises anything."""
-        return self.twins or self.damaged or self.pruned
-
     def run(self) -> None:
         """Live through it."""
         with self._patched():
@@ -116,10 +114,13 @@ class World:
                 self._turn()
             self._end_of_troubles()
             settled = self.now + SETTLE_MS
-            while self.now < settled:
+            while self.now < settled or (self._behind() and self.now < settled + BAN_MS):
                 self._turn()
             self._drain()
             self._read_log()
+
+    def _behind(self) -> bool:
+        return (self.life.state.closed_through or 0) < self.end
 
     @contextmanager
     def _patched(self) -> Iterator[None]:
@@ -174,7 +175,7 @@ class World:
         for what, chance in (("skew", 0.4), ("pause", 0.3), ("stall", 0.3), ("prune", 0.15)):
             if random.random() < chance:
                 yield moment(), what, None
-        for what, chance in (("flip", 0.1), ("twin", 0.1)):
+        for what, chance in (("flip", 0.15), ("twin", 0.1)):
             if random.random() < chance:
                 yield moment(), what, None
 
@@ -254,15 +255,19 @@ class World:
         self._read_log()
         times = [one.asked for one in self.batches.values() if one and one.outcome == OK]
         more = [asked for asked in times if asked not in self.polls]
-        if more and not self.weak:
+        if more and not self.twins:
             self.polls[more[-1]] = poll
 
     def _read_log(self) -> None:
         for entry in self.life.log.read(self.life.log.begin):
-            self.batches[self.twins, entry.position] = entry.batch
+            place = self.twins, entry.position
+            self.torn |= entry.batch is None
+            if entry.batch is None and place in self.batches:
+                # It was read before the damage.
+                continue
+            self.batches[place] = entry.batch
             for tick in entry.batch.ticks if entry.batch else ():
                 self.told.add((tick.symbol, tick.id))
-            self.torn |= entry.batch is None
 
     def _crash(self) -> None:
         power = self.random.random() < 0.4
@@ -327,6 +332,8 @@ class World:
             self.damaged = True
             self._read_log()
             self.disk.flip(self.random.choice(segments))
+            if self.random.random() < 0.5:
+                self._target = None, self.random.randint(0, 40)
 
     def _twin(self, _) -> None:
         """The process is frozen, another one on another host takes over, and the first thaws."""
@@ -422,6 +429,7 @@ class Shown(NamedTuple):
     coverage: Decimal
     reasons: str
     cause: str | None
+    stored_at: int
 
 
 def content(row) -> Shown:
