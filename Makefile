@@ -11,7 +11,10 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench bench-peers lock campaign
+.PHONY: help setup run demo test lint bench bench-peers lock campaign simulate sabotage
+
+SEEDS ?= 300
+FIRST ?= 0
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,6 +47,12 @@ test: .venv/ready ## run the tests
 
 campaign: .venv/ready ## run the tests that take long too, and try each property often
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -n 2 -m "campaign or not campaign"
+
+simulate: .venv/ready ## run SEEDS=300 seeds of crashes, outages and a hostile exchange in virtual time
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+sabotage: .venv/ready ## put defects into the code, one at a time: the simulation must notice each
+	$(BIN)/python -m tests.simulation --sabotage
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .

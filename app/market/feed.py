@@ -42,8 +42,8 @@ class FeedFold:
         """Closed windows that the last batch had ticks of, and when these were (ms): they are to be
         folded anew, see `correct`."""
         self.reach = 0
-        """Trades of windows that open before this (ms) are counted and nothing else, as they could
-        not be folded in: neither do they fill a hole."""
+        """Trades of closed windows that open before this (ms) are counted and nothing else, as they
+        could not be folded in: neither do they fill a hole."""
         self._series: dict[str, _Series] = {}
         self._unseen = Unseen()
         self._resumed = Resume(0)
@@ -80,12 +80,12 @@ class FeedFold:
             return 0
         if self.observation.begin(batch.asked):
             self._taken = self.observation.closed_through
-        late = 0
+        late, reach = 0, min(self.reach, self.observation.closed_through)
         for symbol, ticks in by_symbol(batch.ticks).items():
             taken = subscriptions.chosen(ticks, batch.asked, self.source)
-            if self.source == TRADES and self.reach:
+            if self.source == TRADES and reach:
                 count = len(taken)
-                taken = [tick for tick in taken if tick.time >= self.reach]
+                taken = [tick for tick in taken if tick.time >= reach]
                 late += count - len(taken)
             if taken:
                 late += self._add(symbol, taken, subscriptions)
@@ -96,9 +96,9 @@ class FeedFold:
         if batch.outcome == OK:
             self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
         self._unseen.cover(
-            cover._replace(start=max(cover.start, self.reach))
+            cover._replace(start=max(cover.start, reach))
             for cover in batch.covers
-            if cover.end > self.reach
+            if cover.end > reach
         )
         return late
 

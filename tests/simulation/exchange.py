@@ -218,7 +218,9 @@ class Ticker(_Adapter):
         }
         news = [quote for symbol, quote in found.items() if self._told.get(symbol) != quote]
         self._told.update(found)
-        return Answer(news, len(rows))
+        # The date of an answer is that of its second.
+        second = world.now // 1_000 * 1_000
+        return Answer(news, len(rows), clock=(second, second + 999))
 
 
 class Stream(_Adapter):

@@ -58,6 +58,7 @@ class Life:
             if not self.loaded:
                 self.builder.load(self._begin)
                 self.loaded, self._begin = True, None
+                self._world.look()
             more = self.builder.step(self.clock())
             self._wanted = self.builder.wanted
             return more

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from app.market.coverage import ALL, FOREVER
 from app.market.ticks import OK, TICKER, TRADES, Batch
 from app.storage import subscriptions
 from tests.simulation.exchange import RATES
@@ -35,12 +36,12 @@ class Seen(NamedTuple):
 Windows = dict[Key, list[Seen]]
 
 
-def problems(world: World) -> list[str]:
-    """Every promise that was not kept, in words."""
-    return list(_problems(world))
+def problems(world: World, again: bool = True) -> list[str]:
+    """Every promise that was not kept, in words. again: whether to read the whole log anew."""
+    return list(_problems(world, again))
 
 
-def _problems(world: World) -> Iterator[str]:
+def _problems(world: World, again: bool) -> Iterator[str]:
     every = every_revision(world.database)
     rows = {key: every[key, revision] for key, revision in sorted(every)}
     yield from _lost(world)
@@ -63,7 +64,7 @@ def _problems(world: World) -> Iterator[str]:
         yield from _equal(rows, closed, world.torn or world.pruned)
         if world.source == TICKER and not world.damaged:
             yield from _coverage(world, rows)
-        if not world.torn and not world.pruned:
+        if again and not world.torn and not world.pruned:
             yield from _again(world, every)
     through = world.life.state.closed_through or 0
     if through < world.end:
@@ -75,17 +76,19 @@ def _lost(world: World) -> Iterator[str]:
     if world.twins or world.damaged:
         return
     if world.source == TRADES:
-        logged = {(tick.symbol, tick.id) for batch in _log(world) for tick in batch.ticks}
-        for missing in sorted(world.durable - logged):
+        for missing in sorted(world.durable - world.told):
             yield f"lost from the log: {missing}"
     else:
-        asked = {batch.asked for batch in _log(world) if batch.outcome == OK}
+        batches = [batch for batch in world.batches.values() if batch is not None]
+        asked = {batch.asked for batch in batches if batch.outcome == OK}
         for missing in sorted(world.polls.keys() ^ asked):
             yield f"polls and log differ at {missing}"
 
 
 def _log(world: World) -> list[Batch]:
-    return [batch for _, batch in sorted(world.batches.items()) if batch is not None]
+    """What can be read of what a builder has read."""
+    places = sorted(place for place, batch in world.batches.items() if batch is not None)
+    return [world.batches[place] for place in places if place[0] or place[1] >= world.begin]
 
 
 def _tape(world: World) -> Iterator[tuple[str, Seen]]:
@@ -106,15 +109,24 @@ def _knowable(world: World) -> Iterator[tuple[str, Seen]]:
             yield symbol, seen
 
 
-def _periods(world: World, symbol: str) -> tuple[int, int]:
-    for row in subscriptions.all_of(world.database.readers):
-        if row.symbol in (symbol, "*") and not row.pending:
-            return row.since, row.until
-    return 1 << 62, 1 << 62
+def _periods(world: World) -> dict[str, tuple[int, int]]:
+    """Since and until when (ms) each symbol is built."""
+    rows = subscriptions.all_of(world.database.readers)
+    return {
+        symbol: next(
+            (
+                (row.since, row.until)
+                for row in rows
+                if row.symbol in (symbol, ALL) and not row.pending
+            ),
+            (FOREVER, FOREVER),
+        )
+        for symbol in RATES
+    }
 
 
 def _first_window(world: World) -> int:
-    """What opened before the log began cannot be known."""
+    """What opened before building began cannot be known."""
     first = next(batch for batch in _log(world) if batch.offset is not None)
     return first.asked - first.asked % SHORTEST
 
@@ -129,9 +141,9 @@ def _of_trades(world: World) -> Iterator[tuple[str, Seen]]:
         if batch.offset is not None:
             decided = batch.answered - (GRACE if batch.outcome == OK else PATIENCE)
             closed = max(closed, decided - decided % SHORTEST)
-    first = _first_window(world)
+    first, periods = _first_window(world), _periods(world)
     for symbol, seen in _tape(world):
-        since, until = _periods(world, symbol)
+        since, until = periods[symbol]
         late = came.get((symbol, seen.order))
         if late is not None and max(first, since) <= seen.time < until:
             yield symbol, seen._replace(late=late)
@@ -142,7 +154,7 @@ def _of_polls(world: World) -> Iterator[tuple[str, Seen]]:
     last: dict[str, tuple[int, Decimal]] = {}
     told: dict[str, Decimal] = {}
     order, closed, first = 0, 0, _first_window(world)
-    periods = {symbol: _periods(world, symbol) for symbol in RATES}
+    periods = _periods(world)
     for batch in _log(world):
         if batch.offset is None:
             continue
@@ -229,7 +241,7 @@ def _whole(rows: dict, truth: Windows) -> Iterator[str]:
 
 def _undisturbed(world: World, rows: dict, truth: Windows) -> Iterator[str]:
     """Where nothing was wrong a candle is whole."""
-    begin = max(_first_window(world), *(_periods(world, symbol)[0] for symbol in RATES))
+    begin = max(_first_window(world), *(since for since, _ in _periods(world).values()))
     for key in truth:
         _, interval, start = key
         end = start + interval
@@ -255,8 +267,9 @@ def _coverage(world: World, rows: dict) -> Iterator[str]:
         if near and not batch.blind and abs(batch.offset - before.offset) <= 2 * POLL:
             pieces.append((before.asked, batch.asked))
         before = batch
+    periods = _periods(world)
     for (symbol, interval, start), row in rows.items():
-        since, until = _periods(world, symbol)
+        since, until = periods[symbol]
         low, high = max(start, since), min(start + interval, until)
         observed = sum(max(0, min(end, high) - max(begin, low)) for begin, end in pieces)
         share = Decimal(observed * 10_000 // interval).scaleb(-4)

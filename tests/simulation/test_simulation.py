@@ -1,13 +1,38 @@
-"""Many runs of the simulation, each from a seed."""
+"""Crashes, outages, steps of the clock and a hostile exchange, drawn from seeds: `make simulate`
+runs more of them, and says how to repeat one."""
+
+import logging
 
 import pytest
 
-from tests.simulation.oracle import problems
-from tests.simulation.world import World
+from tests.simulation.campaign import campaign
+from tests.simulation.sabotage import SABOTAGES
+
+AT_ONCE = 20
+MOST_SEEDS = 80
+"""So many runs at most until a defect must have been noticed."""
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_seed(seed, tmp_path, template_path):
-    world = World(seed, tmp_path, template_path)
-    world.run()
-    assert not problems(world)
+@pytest.fixture
+def here():
+    logging.disable(logging.CRITICAL)
+    with campaign() as found:
+        yield found
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, 300, AT_ONCE))
+def test_every_promise_is_kept_whatever_happens(here, first):
+    runs = [here.run(seed) for seed in range(first, first + AT_ONCE)]
+    assert {run.seed: run.problems[:3] for run in runs if run.problems} == {}
+    assert any(run.counts for run in runs)
+
+
+def test_a_seed_gives_the_same_run_again(here):
+    assert here.run(7) == here.run(7)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_missing_safeguard_is_noticed(here, name):
+    assert here.first_problem(name, range(MOST_SEEDS)) is not None

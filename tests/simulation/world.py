@@ -29,7 +29,7 @@ from tests.simulation.life import INTERVALS, PACE, Life
 START = 1_700_000_400_000
 """Epoch ms; a boundary of all intervals."""
 
-SETTLE_MS = 25_000
+SETTLE_MS = 20_000
 """After the last fault, until every candle must be what it will be."""
 
 BAN_MS = 600_000
@@ -69,7 +69,7 @@ class World:
         self.source = TRADES if seed % 2 else TICKER
         self.timed = random.random() < 0.8
         self.now = START + random.randint(0, 9_000)
-        self.end = self.now + random.randint(20_000, 50_000)
+        self.end = self.now + random.randint(15_000, 40_000)
         self.disk = Disk(random, self.point)
         self.database = Database(folder / "database", empty, random, self.point)
         self.exchange = Exchange(random, self.now, self.end + SETTLE_MS, self.end, INTERVALS[0])
@@ -96,10 +96,14 @@ class World:
         self.twins = self.damaged = self.pruned = False
         self.torn = False
         """Whether there is anything in the log that cannot be read."""
+        self.begin: int | None = None
+        """Where in the log building began."""
         self._looked = 0
         self._unsure: Poll | None = None
         self._target: tuple[str | None, int] | None = None
         self._quiet, self._stalled = False, 0
+        self._haste = random.choice((0.15, 0.4, 1.0))
+        """How often the builder looks whether there is anything new."""
         self._plan = sorted(self._planned(), key=lambda one: one[0])
         names = [ALL] if random.random() < 0.3 else list(RATES)
         self._quiet = True
@@ -186,7 +190,8 @@ class World:
             getattr(self, f"_{what}")(how)
         try:
             due = self._collect()
-            self._build()
+            if self.random.random() < self._haste:
+                self._build()
         except Crash:
             self._crash()
             return
@@ -213,11 +218,11 @@ class World:
         life = self.life
         while self.now >= max(self._stalled, life.builder_due):
             more = life.build()
-            self._look()
+            self.look()
             if not more:
                 break
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Read as a reader does, and see that nothing is different that should not be."""
         if self.database.commits == self._looked:
             return
@@ -227,7 +232,11 @@ class World:
             through = position.closed_through if position else 0
             if (self.life.state.closed_through or 0) > through:
                 raise Violation("told of candles that are not committed")
-            if position is None or position.sequence == self.position:
+            if position is None:
+                return
+            if self.begin is None:
+                self.begin = position.resume
+            if position.sequence == self.position:
                 return
             query = select(series.c.symbol, candles).join(series)
             query = query.where(candles.c.sequence > self.position)
@@ -288,7 +297,7 @@ class World:
     def _look_after(self) -> None:
         """What is committed is seen by readers, though the writer did not live to know."""
         self.life.state.closed_through = None
-        self._look()
+        self.look()
 
     def _arm(self, how) -> None:
         self._target = how
@@ -353,7 +362,7 @@ class World:
         except Crash:
             self._crash()
             return
-        self._look()
+        self.look()
         if self.life.loaded and self.position != before:
             raise Violation("a process that is not the owner any more has written")
 
@@ -378,7 +387,7 @@ class World:
             life.builder_due = 0
             if not life.build():
                 break
-        self._look()
+        self.look()
         self.conflicts += life.state.conflicts
 
     def replay(self) -> dict:
@@ -392,7 +401,7 @@ class World:
         fold = FeedFold(INTERVALS, PACE, self.source)
         store = FeedStore(again.engine, "poloniex", self.source)
         builder = Builder(fold, self.life.log, store, FeedState(), lambda: self.now)
-        builder.load(0)
+        builder.load(self.begin)
         while builder.step(self.now):
             pass
         rows = every_revision(again)
