@@ -78,12 +78,59 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     return request.getfixturevalue("empty_mariadb")
 
 
-@pytest.fixture
-def engine(url: URL) -> Iterator[Engine]:
-    """A connected engine with all tables, empty."""
-    engine = create_engine(url, **engine_options(url, 8))
-    prepare(engine)
+@pytest.fixture(scope="session")
+def tables_of_mariadb(mariadb_url: URL) -> URL:
+    """A database with all tables. Making them takes longer than most tests."""
+    url = mariadb_url.set(database=f"{mariadb_url.database}_tables")
+    engine = create_engine(mariadb_url, **engine_options(mariadb_url, 1))
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS `{url.database}`"))
+        connection.execute(text(f"CREATE DATABASE `{url.database}`"))
+    engine.dispose()
+    _make_tables(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def tables_of_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables, to be copied."""
+    folder = tmp_path_factory.mktemp("tables")
+    _make_tables(sqlite_url(folder))
+    return folder / "candlekeep.db"
+
+
+def _make_tables(url: URL) -> None:
+    engine = create_engine(url, **engine_options(url, 1))
     db.metadata.create_all(engine)
+    engine.dispose()
+
+
+def _without_rows(url: URL) -> URL:
+    """Rows are gone, and numbers begin again at 1."""
+    engine = create_engine(url, **engine_options(url, 1))
+    with engine.begin() as connection:
+        connection.execute(text("SET FOREIGN_KEY_CHECKS = 0"))
+        for table in db.metadata.tables:
+            if connection.scalar(text(f"SELECT EXISTS (SELECT 1 FROM `{table}`)")):
+                connection.execute(text(f"TRUNCATE TABLE `{table}`"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def ready_url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
+    """A database with all tables and no rows: each test runs on SQLite and on MariaDB."""
+    if request.param == "mariadb":
+        return _without_rows(request.getfixturevalue("tables_of_mariadb"))
+    shutil.copy(request.getfixturevalue("tables_of_sqlite"), tmp_path / "candlekeep.db")
+    return sqlite_url(tmp_path)
+
+
+@pytest.fixture
+def engine(ready_url: URL) -> Iterator[Engine]:
+    """A connected engine with all tables, empty."""
+    engine = create_engine(ready_url, **engine_options(ready_url, 8))
+    prepare(engine)
     yield engine
     engine.dispose()
 

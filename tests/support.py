@@ -4,8 +4,18 @@ import socket
 import threading
 import time
 
+import pytest
+
 from app.storage import subscriptions
 from app.storage.database import writing
+
+
+def seeds(quick: int, all_of_them: int) -> list:
+    """So many parameters; those after the first `quick` are for `make campaign`."""
+    campaign = pytest.mark.campaign
+    return [
+        seed if seed < quick else pytest.param(seed, marks=campaign) for seed in range(all_of_them)
+    ]
 
 
 def free_port() -> int:

@@ -21,8 +21,8 @@ HOUR = 60 * MINUTE
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def revised(store, make_candle, engine):
     return engine, standing, hours
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[*HealthCheck])
+@settings(deadline=None, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_pages_of_any_moment_are_what_stood_then(revised, data):
     engine, standing, hours = revised

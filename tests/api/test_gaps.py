@@ -20,15 +20,15 @@ from app.storage.candles import PageQuery
 from app.storage.gaps import KINDS, read_gaps
 from app.storage.retention import prune_candles
 from tests.api.correcting import BEGIN, MINUTE
-from tests.support import begin_counting
+from tests.support import begin_counting, seeds
 
 STORED = (MINUTE, 5 * MINUTE, 10 * MINUTE)
 HOUR = 60 * MINUTE
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def kinds(feed, interval):
     return found
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", seeds(6, 24))
 def test_pages_meet_every_gap_once(random_feed, monkeypatch, seed):
     engine, draw = random_feed[0], random.Random(seed)
     monkeypatch.setattr(candles, "SCAN", draw.choice([40, 100, 50_000]))

@@ -57,8 +57,8 @@ class Feed:
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture

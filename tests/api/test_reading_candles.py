@@ -15,8 +15,8 @@ SYMBOLS = ("BTC_USDT", "ETH_USDT", "LTC_USDT")
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_a_range_includes_its_start_and_not_its_end(client, filled):
     assert body["meta"]["next_cursor"] is None
 
 
-@pytest.mark.parametrize("limit", [7, 100, 1000])
+@pytest.mark.parametrize("limit", [pytest.param(7, marks=pytest.mark.campaign), 100, 1000])
 def test_pages_from_a_start_meet_every_row_once(client, filled, expected, limit):
     query = {"interval": "1m,5m", "start": 0, "limit": limit}
     assert joined(pages(client, **query)) == expected
@@ -328,8 +328,10 @@ def test_the_first_systems_list_ends_at_500_rows_newest_first(client, filled, ex
     assert {row["periodicity"] for row in rows} == {1, 5, 10}
 
 
-def test_intervals_under_a_minute_are_not_in_the_first_systems_list(make_app, url, make_candle):
-    client = make_app(url, INTERVALS="5s,10s").test_client()
+def test_intervals_under_a_minute_are_not_in_the_first_systems_list(
+    make_app, ready_url, make_candle
+):
+    client = make_app(ready_url, INTERVALS="5s,10s").test_client()
     assert client.get("/candle-sticke").json == []
 
 

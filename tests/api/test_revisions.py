@@ -30,8 +30,8 @@ FIRST = "106301.01"
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture

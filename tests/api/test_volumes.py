@@ -16,8 +16,8 @@ NAMES = ("volume", "quote_volume", "taker_buy_volume", "vwap", "first_tick_id", 
 
 
 @pytest.fixture
-def app(make_app, url):
-    return make_app(url)
+def app(make_app, ready_url):
+    return make_app(ready_url)
 
 
 @pytest.fixture

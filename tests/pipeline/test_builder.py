@@ -31,7 +31,12 @@ def test_a_subscription_counts_from_the_batch_that_finds_it(house):
 
 
 @pytest.mark.parametrize(
-    "stops", [[30], [59], [60], [61], [299, 300], [361], [10, 150, 301, 330, 599]]
+    # Wherever the simulation stops, too.
+    "stops",
+    [
+        *([30], [60], [299, 300], [10, 150, 301, 330, 599]),
+        *(pytest.param(stops, marks=pytest.mark.campaign) for stops in ([59], [61], [361])),
+    ],
 )
 def test_a_restart_at_any_point_gives_the_same_candles(house, engine, tmp_path, stops):
     batches = prices(0, 605)

@@ -336,7 +336,8 @@ class World:
 
     def _flip(self, _) -> None:
         """A bit of the log turns over, long after it was written."""
-        segments = sorted(self.life.log._folder.glob("*.seg"))
+        found = sorted(self.life.log._folder.glob("*.seg"))
+        segments = [path for path in found if path.stat().st_size]
         if segments:
             self.damaged = True
             self._read_log()
