@@ -243,5 +243,7 @@ class FeedFold:
     def _forget(self, horizon: int) -> None:
         """What lies before all open windows."""
         self._unseen.forget(horizon)
-        for series in self._series.values():
+        for symbol, series in list(self._series.items()):
             series.parts = {at: bar for at, bar in series.parts.items() if at >= horizon}
+            if not series.parts and not series.folds and series.sifter.is_done(horizon):
+                del self._series[symbol]

@@ -31,6 +31,10 @@ class Sifter(Protocol):
     def forget(self, before: int) -> None:
         """Windows that ended by `before` (ms) are closed: nothing of them need be told apart."""
 
+    def is_done(self, before: int) -> bool:
+        """Whether nothing is known that matters after `before` (ms): memory stays in step with what
+        trades, whatever names an exchange makes up."""
+
 
 class LastPrices:
     """Rows of a polled ticker (rule 12): one that repeats the previous one, or is older, is
@@ -51,6 +55,10 @@ class LastPrices:
 
     def forget(self, before: int) -> None:
         """There is nothing but the last row."""
+
+    def is_done(self, before: int) -> bool:
+        """See `Sifter`. A row that old is late, whatever came before it."""
+        return self._seen is None or self._seen[0] < before
 
 
 class Trades:
@@ -73,6 +81,10 @@ class Trades:
         """Ids that are no numbers are remembered as long as their windows are open."""
         if self._words:
             self._words = {word: time for word, time in self._words.items() if time >= before}
+
+    def is_done(self, before: int) -> bool:
+        """See `Sifter`. The next id tells what was missed since the last one, however old."""
+        return False
 
     def _is_new(self, tick: Tick, watched: Watched) -> bool:
         if tick.id is None:
