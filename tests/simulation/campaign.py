@@ -34,11 +34,11 @@ class Campaign:
         (folder / "empty").mkdir()
         self._empty = template(folder / "empty")
 
-    def run(self, seed: int) -> Run:
-        """One life of everything, judged."""
+    def run(self, seed: int, crash_at: int | None = None) -> Run:
+        """One life of everything, judged. crash_at: see `World`."""
         folder = self._folder / str(seed)
         folder.mkdir()
-        world = World(seed, folder, self._empty)
+        world = World(seed, folder, self._empty, crash_at)
         try:
             world.run()
             # Reading everything anew takes as long as all the rest.

@@ -28,6 +28,19 @@ def test_every_promise_is_kept_whatever_happens(here, first):
     assert any(run.counts for run in runs)
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("source", [0, 1])
+def test_the_process_may_end_at_any_moment(here, source):
+    for moment in range(10_000):
+        run = here.run(source, crash_at=moment)
+        assert run.problems == [], f"ended at moment {moment}"
+        if not run.counts:
+            # The run was over before.
+            assert moment > 100
+            return
+    raise AssertionError("a run has an end")
+
+
 def test_a_seed_gives_the_same_run_again(here):
     assert here.run(7) == here.run(7)
 

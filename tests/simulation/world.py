@@ -63,7 +63,8 @@ class Violation(AssertionError):
 class World:
     """`run` it once; then `tests.simulation.oracle` judges what is left."""
 
-    def __init__(self, seed: int, folder: Path, empty: Path) -> None:
+    def __init__(self, seed: int, folder: Path, empty: Path, crash_at: int | None = None) -> None:
+        """crash_at: nothing goes wrong but at that moment, counted from the start."""
         self.folder, self._empty = folder, empty
         self.random = random = Random(seed)
         self.source = TRADES if seed % 2 else TICKER
@@ -105,6 +106,9 @@ class World:
         self._haste = random.choice((0.15, 0.4, 1.0))
         """How often the builder looks whether there is anything new."""
         self._plan = sorted(self._planned(), key=lambda one: one[0])
+        if crash_at is not None:
+            self._plan, self._target = [], (None, crash_at)
+            self.exchange.faults, self.troubles = [], []
         names = [ALL] if random.random() < 0.3 else list(RATES)
         self._quiet = True
         subscriptions.start(self.database.engine, "poloniex", self.source, names, START)
@@ -254,7 +258,12 @@ class World:
     def _start(self) -> None:
         """A process begins."""
         folder = self.folder / ("other" if self.twins else "ticks")
-        self.life = Life(self, folder, self.skew)
+        while True:
+            try:
+                self.life = Life(self, folder, self.skew)
+                break
+            except Crash:
+                self._end_process()
         if self._unsure is not None:
             self._resolve(self._unsure)
         self._unsure = None
@@ -267,9 +276,10 @@ class World:
         if more and not self.twins:
             self.polls[more[-1]] = poll
 
-    def _read_log(self) -> None:
-        for entry in self.life.log.read(self.life.log.begin):
-            place = self.twins, entry.position
+    def _read_log(self, of: Life | None = None) -> None:
+        log = (of or self.life).log
+        for entry in log.read(log.begin):
+            place = of is None and self.twins, entry.position
             self.torn |= entry.batch is None
             if entry.batch is None and place in self.batches:
                 # It was read before the damage.
@@ -278,15 +288,18 @@ class World:
             for tick in entry.batch.ticks if entry.batch else ():
                 self.told.add((tick.symbol, tick.id))
 
-    def _crash(self) -> None:
+    def _end_process(self) -> None:
         power = self.random.random() < 0.4
         self._count("power cut" if power else "kill")
-        self.conflicts += self.life.state.conflicts
         if power:
             self.disk.power_fails()
         else:
             self.disk.process_ends()
         self.database.process_ends()
+
+    def _crash(self) -> None:
+        self.conflicts += self.life.state.conflicts
+        self._end_process()
         self.heard = set(self.durable)
         self._look_after()
         down = self.random.choice((50, 300, 1_500, 12_000))
@@ -360,6 +373,7 @@ class World:
             old.state.closed_through = None
             if old.loaded:
                 self._thaw(old)
+            self._read_log(old)
         except Crash:
             self._crash()
             return

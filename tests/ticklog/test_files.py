@@ -199,3 +199,17 @@ def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
 def test_an_empty_log_has_neither_first_nor_last(tmp_path):
     log = SegmentLog(tmp_path / "feed", "identity")
     assert (log.first(), log.last_good(), log.begin, log.find(5)) == (None, None, 0, 0)
+
+
+def test_segments_without_a_known_time_hide_nothing_of_the_ones_before(tmp_path):
+    log = SegmentLog(tmp_path / "feed", "identity", segment_bytes=500)
+    for time in (1_000, 2_000, 3_000):
+        log.append(batch_at(time))
+    for _ in range(60):  # a host that is a day off, and an exchange that does not answer
+        log.append(Batch(86_400_000, 86_400_000, "exchange_down", offset=None))
+    times = [e.batch.answered for e in log.read(log.find(1_500)) if e.batch.offset == 0]
+    assert times[-2:] == [2_010, 3_010]
+    log.append(batch_at(9_000))
+    found = [e.batch.answered for e in log.read(log.find(1_500)) if e.batch.offset == 0]
+    assert found[-3:] == [2_010, 3_010, 9_010]
+    log.close()
