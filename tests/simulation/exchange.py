@@ -66,6 +66,11 @@ class Exchange:
 
     def __init__(self, random: Random, start: int, end: int, calm: int, shortest: int) -> None:
         self.random, self.start, self.end, self.calm = random, start, end, calm
+        self.step, self.stepped = 0, start
+        """By how much (ms) its clock was set, and when."""
+        if random.random() < 0.15:
+            self.step = random.choice((-20_000, -3_000, 3_000, 20_000))
+            self.stepped = random.randrange(start, calm)
         self.deals: list[Deal] = []
         self.faults: list[Fault] = []
         for symbol, rate in RATES.items():
@@ -111,7 +116,7 @@ class Exchange:
         return Deal(
             symbol,
             number,
-            time,
+            self.clock(time),
             price,
             size,
             random.choice(("buy", "sell")),
@@ -120,6 +125,10 @@ class Exchange:
             pushed + random.randint(0, 3_000) if random.random() < 0.05 else None,
             random.random() < 0.01,
         )
+
+    def clock(self, now: int) -> int:
+        """What its clock shows at `now` (ms)."""
+        return now + (self.step if now >= self.stepped else 0)
 
     def fault(self, now: int, *names: str) -> str | None:
         """Which of the named faults (of all if none is named) is on at `now` (ms)."""
@@ -173,7 +182,7 @@ class _Adapter:
     def server_time(self) -> tuple[int, int]:
         """See `TickerAdapter`."""
         self.ask()
-        now = self.world.now
+        now = self.exchange.clock(self.world.now)
         self.world.pass_time(self.world.random.randint(2, 40))
         return now, now
 
@@ -219,7 +228,7 @@ class Ticker(_Adapter):
         news = [quote for symbol, quote in found.items() if self._told.get(symbol) != quote]
         self._told.update(found)
         # The date of an answer is that of its second.
-        second = world.now // 1_000 * 1_000
+        second = self.exchange.clock(world.now) // 1_000 * 1_000
         return Answer(news, len(rows), clock=(second, second + 999))
 
 

@@ -52,7 +52,7 @@ def _problems(world: World, again: bool) -> Iterator[str]:
     truth = _windows(_knowable(world)) if world.source == TRADES else None
     if truth is not None:
         yield from _whole(rows, truth)
-        if not (world.twins or world.torn or world.pruned):
+        if not (world.twins or world.torn or world.pruned or world.exchange.step):
             yield from _undisturbed(world, rows, truth)
     if not world.twins:
         expected = _windows(_of_trades(world) if world.source == TRADES else _of_polls(world))
@@ -62,7 +62,7 @@ def _problems(world: World, again: bool) -> Iterator[str]:
             rows = {key: row for key, row in rows.items() if row.coverage == 1}
             closed = {key: found for key, found in closed.items() if key in rows}
         yield from _equal(rows, closed, world.torn or world.pruned)
-        if world.source == TICKER and not world.damaged:
+        if world.source == TICKER and not world.damaged and not world.exchange.step:
             yield from _coverage(world, rows)
         if again and not world.torn and not world.pruned:
             yield from _again(world, every)
@@ -76,7 +76,9 @@ def _lost(world: World) -> Iterator[str]:
     if world.twins or world.damaged:
         return
     if world.source == TRADES:
-        for missing in sorted(world.durable - world.told):
+        # Until its new clock was measured, what it says lies in the future, and is rejected.
+        known = world.exchange.step <= 0
+        for missing in sorted(world.durable - world.told if known else ()):
             yield f"lost from the log: {missing}"
     else:
         batches = [batch for batch in world.batches.values() if batch is not None]

@@ -183,6 +183,8 @@ class World:
         for what, chance in (("skew", 0.4), ("pause", 0.3), ("stall", 0.3), ("prune", 0.15)):
             if random.random() < chance:
                 yield moment(), what, None
+        if self.exchange.step:
+            self.counts["step of the exchange's clock"] = 1
         for what, chance in (("flip", 0.15), ("twin", 0.1)):
             if random.random() < chance:
                 yield moment(), what, None
