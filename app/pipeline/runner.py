@@ -21,6 +21,9 @@ from app.storage.locks import FileLock, database_lock
 from app.storage.retention import prune_candles
 
 STOP_SECONDS = 6.0
+INTAKE_SECONDS = 2.5
+"""A collector that takes longer to end than a request may last must not keep builders from it."""
+
 LEAVING_SECONDS = 0.1
 RETENTION_SECONDS = 3600.0
 
@@ -82,14 +85,16 @@ class Runner:
         self._hub.role = "stopped"
 
     def _stop_feeds(self, deadline: float) -> list[Loop]:
-        """Collectors first, so that builders find an end; all share the deadline."""
+        """Collectors first, so that builders find an end; all share the deadline (monotonic)."""
         feeds = list(self._feeds.values())
         collectors = [running.collector for running in feeds]
         builders = [running.builder for running in feeds]
-        for loops in (collectors, builders):
-            for loop in loops:
-                loop.stop()
-            join_all(loops, deadline)
+        for loop in collectors:
+            loop.stop()
+        join_all(collectors, min(deadline, time.monotonic() + INTAKE_SECONDS))
+        for loop in builders:
+            loop.stop()
+        join_all(builders + collectors, deadline)
         self._close_feeds()
         return collectors + builders
 
