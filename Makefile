@@ -35,12 +35,13 @@ run: .venv/ready ## build candles from the live exchange and serve them
 	$(BIN)/flask db upgrade
 	exec $(BIN)/flask run
 
+# A shell that waits for a command in the foreground would not hear of SIGTERM before it has ended.
 demo: .venv/ready ## the same against a simulated exchange, without any network
-	@$(BIN)/flask simulate --port $(DEMO_PORT) & simulator=$$!; \
-	trap 'kill $$simulator 2>/dev/null' EXIT INT TERM; \
+	@trap 'kill $$simulator $$service 2>/dev/null; wait' EXIT; trap 'exit 130' INT; trap 'exit 143' HUP TERM; \
+	$(BIN)/flask simulate --port $(DEMO_PORT) & simulator=$$!; \
 	$(DEMO_ENV) $(BIN)/flask db upgrade && sleep 1 && { kill -0 $$simulator 2>/dev/null || \
 		{ echo 'The simulator needs another port: DEMO_PORT=5081 make demo' >&2; exit 1; }; } && \
-	$(DEMO_ENV) $(BIN)/flask run
+	{ $(DEMO_ENV) $(BIN)/flask run & service=$$!; wait $$service; }
 
 test: .venv/ready ## run the tests
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -1,23 +1,28 @@
 """The service as gunicorn runs it: `gunicorn -c python:wsgi wsgi:app`, or shorter `flask run`.
 
 Beside `app`, the names here are gunicorn's settings. The pipeline starts in the worker's hook,
-after the fork, and nowhere else: importing this module starts nothing.
+after the fork, and nowhere else: importing this module starts nothing. Without the hook nothing is
+served either, see `_check_pipeline`.
 """
 
 import logging
+import os
 import signal
 import socket
 import struct
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
 from flask import Flask
 
 from app import WEB_THREADS, Services, create_app
+from app.api.problems import Problem
 from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings
+from app.pipeline.loops import END_SECONDS, Seldom, Watchdog
 from app.pipeline.runner import Runner, RunnerSettings
 from config import ConfigError, load
 
@@ -36,6 +41,29 @@ threads = WEB_THREADS
 graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
+# Its socket for commands would be one for all of a user's services, and needs a home folder.
+control_socket_disable = True
+
+CLIENT_SECONDS = 5
+"""A worker that has to end waits so long for clients: less than the master waits for it."""
+
+_started = threading.Event()
+_log = logging.getLogger("candlekeep")
+_say = Seldom()
+
+
+@app.before_request
+def _check_pipeline() -> None:
+    """Another server, or gunicorn with other settings, would run nothing that builds candles, and
+    show old ones until somebody wonders."""
+    if not _started.is_set():
+        detail = (
+            "No candles are built in this process, so it serves none: start the service with"
+            " `flask run` or `gunicorn -c python:wsgi wsgi:app`."
+        )
+        if _say.now():
+            _log.critical(detail)
+        raise Problem(503, detail)
 
 
 def make_runner(flask_app: Flask) -> Runner:
@@ -60,24 +88,37 @@ def post_worker_init(worker: Any) -> None:
     logging.basicConfig(
         level=_config.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    services: Services = app.extensions["candlekeep"]
+    # What may be connected in the master is the master's.
+    services.engine.dispose(close=False)
+    runner = make_runner(app)
+    watchdog = Watchdog(services.hub.loops, runner.stop, worker.ppid)
+    worker.cfg.set("graceful_timeout", CLIENT_SECONDS)
 
     # Ctrl-C reaches the worker twice, from the terminal and through the master, and would cut the
     # second time into what the first has begun. Every signal to end is the same gentle one, and
     # the pipeline does not wait for clients that take their time with a request.
     def end(number: int, frame: Any) -> None:
-        worker.runner.stop_soon()
+        watchdog.end()
         worker.handle_exit(number, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, end)
-    worker.runner = make_runner(app)
-    worker.runner.start()
+    runner.start()
+    watchdog.start()
+    worker.watchdog = watchdog
+    _started.set()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
-    """gunicorn's hook: no more requests; finish what was begun."""
-    if hasattr(worker, "runner"):
-        worker.runner.stop()
+    """gunicorn's hook: no more requests; finish what was begun. Python would then wait for threads
+    that clients hold, without end, so it is left."""
+    if hasattr(worker, "watchdog"):
+        error = sys.exc_info()[1]
+        worker.watchdog.end()
+        worker.watchdog.stopped.wait(END_SECONDS)
+        code = error.code if isinstance(error, SystemExit) else 1
+        os._exit(code if isinstance(code, int) else 1)
 
 
 def post_request(_worker: Any, _request: Any, environ: dict[str, Any], _response: Any) -> None:

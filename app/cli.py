@@ -46,8 +46,7 @@ def run() -> None:
     # front unless it is in the path already.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(MODULES), str(Path.cwd())])
     arguments = [sys.executable, "-P", "-m", "gunicorn", "-c", "python:wsgi", "wsgi:app"]
-    # Its socket for commands would be one for all of a user's services, and needs a home folder.
-    os.execv(sys.executable, [*arguments, "--no-control-socket"])  # noqa: S606 -- our interpreter
+    os.execv(sys.executable, arguments)  # noqa: S606 -- our interpreter
 
 
 @click.command("doctor", short_help="Check what the service needs; change nothing.")

@@ -38,12 +38,22 @@ class FeedState:
 
 @dataclass(slots=True)
 class LoopState:
-    """The heartbeat of one thread, in monotonic seconds."""
+    """How one thread is doing. beat: its last sign of life, in monotonic seconds; failing: it has
+    raised an error and done no step since; hindered: the same, but by the system (a full disk),
+    where beginning anew helps nobody; stopping: it was told to end."""
 
     beat: float
     restarts: int = 0
     error: str = ""
     alive: bool = True
+    failing: bool = False
+    hindered: bool = False
+    stopping: bool = False
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended though nobody told it to."""
+        return not self.alive and not self.stopping
 
 
 class Hub:

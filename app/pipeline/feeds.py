@@ -17,10 +17,11 @@ from app.market.windows import DAY
 from app.pipeline.builder import Builder
 from app.pipeline.collector import Collector
 from app.pipeline.link import Wanted
-from app.pipeline.loops import Loop, Seldom, Step
+from app.pipeline.loops import Loop, Seldom, Step, beating
 from app.pipeline.streaming import StreamCollector
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore, NotOwner
+from app.ticklog import FeedLog
 from app.ticklog.files import SegmentLog, log_id
 
 PRUNE_SECONDS = 600
@@ -42,7 +43,8 @@ class FeedSettings:
 
 
 class RunningFeed:
-    """Ends with its collector stopped, then its builder, then `close`."""
+    """Ends with its collector stopped, then its builder, then `close`. As long as one of its
+    threads lives there must not be another feed of this name: a log has one writer."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class RunningFeed:
         self._state = hub.feed(feed)
         self._store = FeedStore(engine, *feed)
         folder = settings.folder
-        self._log = SegmentLog(folder / ".".join(feed), log_id(folder))
+        self._log: FeedLog = beating(SegmentLog(folder / ".".join(feed), log_id(folder)))
         self._begin: int | None = self._log.end
         self._adapter: TickerAdapter | TradesAdapter | None = None
         self._wanted = Wanted()
@@ -75,10 +77,18 @@ class RunningFeed:
             self._hub.loops[loop.name] = loop.state
             loop.start()
 
+    def leave(self) -> None:
+        """Ask to end, and again until it has: the collector first, so that the builder finds an
+        end."""
+        self.collector.stop()
+        if not self.collector.is_alive():
+            self.builder.stop()
+
     @property
-    def alive(self) -> bool:
-        """Whether both loops are."""
-        return self.collector.is_alive() and self.builder.is_alive()
+    def ended(self) -> bool:
+        """Whether both loops were told to end and have."""
+        loops = self.collector, self.builder
+        return all(loop.state.stopping and not loop.is_alive() for loop in loops)
 
     def close(self) -> None:
         """Once both loops have ended."""
@@ -109,12 +119,12 @@ class RunningFeed:
         return step
 
     def _poller(self) -> Collector:
-        self._adapter = adapter = self._make_ticker()
+        self._adapter = adapter = beating(self._make_ticker())
         poll = self._settings.poll
         return Collector(adapter, self._log, self._hub.clock, self._state, poll)
 
     def _stream(self) -> StreamCollector:
-        self._adapter = adapter = self._make_trades()
+        self._adapter = adapter = beating(self._make_trades())
         last = self._log.last_good()
         return StreamCollector(
             adapter,

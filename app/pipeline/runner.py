@@ -2,18 +2,17 @@
 subscriptions ask for. One per process; whoever serves starts it, see `wsgi`."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from app.exchanges.base import TickerAdapter, TradesAdapter
 from app.live.hub import Feed, Hub, LoopState
 from app.market.windows import DAY, window_open
 from app.pipeline.feeds import FeedSettings, RunningFeed
-from app.pipeline.loops import Loop, Seldom, join_all
+from app.pipeline.loops import Loop, Seldom, beat, join_all
 from app.pipeline.ownership import Ownership
 from app.storage import subscriptions
 from app.storage.candles import feed_positions_of_all
@@ -21,7 +20,11 @@ from app.storage.database import StoreError
 from app.storage.locks import FileLock, database_lock
 from app.storage.retention import prune_candles
 
-STOP_SECONDS = 7.0
+STOP_SECONDS = 6.0
+INTAKE_SECONDS = 2.5
+"""A collector that takes longer to end than a request may last must not keep builders from it."""
+
+LEAVING_SECONDS = 0.1
 RETENTION_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
@@ -48,65 +51,96 @@ class Runner:
         data_dir = settings.feed.folder.parent
         self._ownership = Ownership(FileLock(data_dir / "owner"), database_lock(engine))
         self._feeds: dict[Feed, RunningFeed] = {}
-        self._stopping: threading.Thread | None = None
+        self._stopping = self._retreating = False
         self._seeded = False
         self._swept = float("-inf")
         self._say = Seldom()
         # A POST wakes this loop: what it asks for begins at once.
         self._owner = Loop("owner", lambda: self._step, LoopState(time.monotonic()), hub.changed)
+        # A step may consist of many statements, each of which has a deadline.
+        for moment in ("connect", "before_cursor_execute", "commit"):
+            event.listen(engine, moment, beat)
 
     def start(self) -> None:
         """Begin to work, in threads of its own."""
         self._hub.loops["owner"] = self._owner.state
         self._owner.start()
 
-    def stop_soon(self) -> None:
-        """Begin to stop, in a thread of its own; `stop` then waits for it. For signal handlers."""
-        if self._stopping is None:
-            self._stopping = threading.Thread(target=self._stop, name="stopping", daemon=True)
-            self._stopping.start()
-
     def stop(self) -> None:
-        """Stop intake, let the builders finish what is in the log, let go of the locks."""
-        self.stop_soon()
-        assert self._stopping is not None
-        self._stopping.join(STOP_SECONDS + 1)
-
-    def _stop(self) -> None:
+        """Stop intake, let the builders finish what they are at, let go of the locks; takes
+        STOP_SECONDS at most, and the process has to end then."""
         deadline = time.monotonic() + STOP_SECONDS
+        self._stopping = True
         self._owner.stop()
-        late = join_all([self._owner], deadline) + self._stop_feeds(list(self._feeds), deadline)
-        self._ownership.lose()
-        self._hub.role = "stopped"
+        self._stop_feeds(deadline)
+        join_all([self._owner], deadline)
+        # With one that the owner was just about to start.
+        loops = [self._owner, *self._stop_feeds(deadline)]
+        late = [loop.name for loop in loops if loop.is_alive()]
         for name in late:
             log.error("%s did not end in time", name)
+        if not late:
+            # What still writes must not meet another owner. The process takes its locks with it.
+            self._ownership.lose()
+        self._hub.role = "stopped"
+
+    def _stop_feeds(self, deadline: float) -> list[Loop]:
+        """Collectors first, so that builders find an end; all share the deadline (monotonic)."""
+        feeds = list(self._feeds.values())
+        collectors = [running.collector for running in feeds]
+        builders = [running.builder for running in feeds]
+        for loop in collectors:
+            loop.stop()
+        join_all(collectors, min(deadline, time.monotonic() + INTAKE_SECONDS))
+        for loop in builders:
+            loop.stop()
+        join_all(builders + collectors, deadline)
+        self._close_feeds()
+        return collectors + builders
 
     def _step(self) -> float:
-        if any(feed.disowned for feed in self._feeds.values()):
-            log.warning("another process has taken over: this one serves reads")
-            self._stop_feeds(list(self._feeds), time.monotonic() + STOP_SECONDS)
-            self._ownership.lose()
-            self._hub.role = "standby"
-            return 1.0
+        if self._retreating or any(feed.disowned for feed in self._feeds.values()):
+            return self._retreat()
+        wait = 1.0
         try:
             if self._ownership.step():
-                self._manage()
+                wait = self._manage()
         except StoreError as error:
             if self._say.now():
                 log.warning("the database cannot be asked what to build: %s", error)
         self._hub.role = "owner" if self._ownership.owner else "standby"
+        return wait
+
+    def _retreat(self) -> float:
+        """Stop building because another process does."""
+        if not self._retreating:
+            log.warning("another process has taken over: this one serves reads")
+        self._retreating = True
+        for running in self._feeds.values():
+            running.leave()
+        self._close_feeds()
+        if self._feeds:
+            return LEAVING_SECONDS
+        self._ownership.lose()
+        self._hub.role, self._retreating = "standby", False
         return 1.0
 
-    def _manage(self) -> None:
+    def _manage(self) -> float:
         self._seed()
         wanted = self._wanted()
-        # A feed with a loop that has died is stopped here and started again below.
-        dead = {feed for feed, running in self._feeds.items() if not running.alive}
-        gone = (self._feeds.keys() - wanted) | dead
-        self._stop_feeds(gone, time.monotonic() + STOP_SECONDS)
+        # One that is on its way out goes, and is started again below once it has gone.
+        leaving = [
+            running
+            for feed, running in self._feeds.items()
+            if feed not in wanted or running.collector.state.stopping
+        ]
+        for running in leaving:
+            running.leave()
+        self._close_feeds()
         for feed in wanted - self._feeds.keys():
             self._start_feed(feed)
         self._keep_retention()
+        return LEAVING_SECONDS if leaving else 1.0
 
     def _seed(self) -> None:
         if self._seeded:
@@ -131,6 +165,8 @@ class Runner:
         return wanted
 
     def _start_feed(self, feed: Feed) -> None:
+        if self._stopping:
+            return
         exchange, source = feed
         running = RunningFeed(
             feed,
@@ -140,24 +176,18 @@ class Runner:
             lambda: self._settings.make_trades(exchange),
             self._settings.feed,
         )
-        self._feeds[feed] = running
         running.start()
+        self._feeds[feed] = running
         log.info("%s/%s: building", exchange, source)
 
-    def _stop_feeds(self, feeds: Iterable[Feed], deadline: float) -> list[str]:
-        """Collectors first, so that builders find an end; both share the deadline."""
-        stopping = [self._feeds.pop(feed) for feed in list(feeds)]
-        for running in stopping:
-            running.collector.stop()
-        late = join_all([running.collector for running in stopping], deadline)
-        for running in stopping:
-            running.builder.stop()
-        late += join_all([running.builder for running in stopping], deadline)
-        for running in stopping:
-            running.close()
-            self._hub.feed(running.feed).state = "stopped"
-            log.info("%s: stopped", "/".join(running.feed))
-        return late
+    def _close_feeds(self) -> None:
+        """Let go of what feeds that have ended held."""
+        for feed, running in list(self._feeds.items()):
+            # The owner's loop and `stop` may come by at the same time.
+            if running.ended and self._feeds.pop(feed, None) is not None:
+                running.close()
+                self._hub.feed(feed).state = "stopped"
+                log.info("%s: stopped", "/".join(feed))
 
     def _keep_retention(self) -> None:
         days = self._settings.candles_keep_days

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, insert, select, update
+from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.market.coverage import FOREVER
@@ -112,19 +112,17 @@ def _insert_missing(
 
 def stop(engine: Engine, exchange: str, source: str, symbol: str, until: int) -> bool:
     """End the running subscription of `symbol`; False where there is none. A subscription ends
-    after it began, even where the clocks of asker and owner differ; one that no owner has taken up
-    covers nothing."""
-    running = and_(
-        table.c.exchange == exchange,
-        table.c.source == source,
-        table.c.symbol == symbol,
-        table.c.until == FOREVER,
-    )
+    after it began, even where the clocks of asker and owner differ, and after the one before it,
+    even where both are stopped in the same millisecond; one that no owner has taken up covers
+    nothing."""
+    mine = and_(table.c.exchange == exchange, table.c.source == source, table.c.symbol == symbol)
+    running = and_(mine, table.c.until == FOREVER)
     with writing(engine) as connection:
         found = connection.execute(select(table.c.since, table.c.pending).where(running)).first()
         if found is None:
             return False
-        end = max(until, found.since + 1)
+        ends = select(func.max(table.c.until)).where(mine, table.c.until < FOREVER)
+        end = max(until, found.since + 1, (connection.scalar(ends) or 0) + 1)
         values = {"until": end, "pending": False, "since": end if found.pending else found.since}
         return bool(connection.execute(update(table).where(running).values(values)).rowcount)
 

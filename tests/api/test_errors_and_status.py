@@ -122,17 +122,29 @@ def test_a_browser_finds_a_page_with_links_that_work(client):
     assert client.get("/", headers={"Accept": "*/*"}).mimetype == "application/json"
 
 
-def test_live_means_that_every_loop_beats(client, shared):
+def test_live_means_that_every_loop_works(client, shared):
     assert client.get("/livez").status_code == 200
     now = 100.0
     shared.hub.monotonic = lambda: now
-    shared.hub.loops["owner"] = LoopState(now - 4.9)
+    shared.hub.loops["owner"] = LoopState(now - 4.4)
+    shared.hub.loops["leaving"] = LoopState(now, alive=False, stopping=True)
     assert client.get("/livez").json == {"status": "ok"}
-    shared.hub.loops["stuck"] = LoopState(now - 5.0)
+    shared.hub.loops["stuck"] = LoopState(now - 4.5)
     shared.hub.loops["dead"] = LoopState(now, alive=False)
+    shared.hub.loops["failing"] = LoopState(now, failing=True)
     answer = client.get("/livez")
     assert answer.status_code == 503
-    assert answer.json["loops"] == ["stuck", "dead"]
+    assert answer.json["loops"] == ["stuck", "dead", "failing"]
+    shown = {loop["name"]: loop["working"] for loop in client.get("/status").json["loops"]}
+    assert [name for name, working in shown.items() if not working] == answer.json["loops"]
+
+
+def test_a_loop_that_the_system_hinders_is_live_but_not_ready(client, shared, migrated):
+    shared.hub.loops["collector"] = LoopState(shared.hub.monotonic(), hindered=True)
+    assert client.get("/livez").json == {"status": "ok"}
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json["loops"]) == (503, ["collector"])
+    assert client.get("/status").json["loops"][0]["working"] is False
 
 
 def test_ready_means_live_with_a_database_of_this_version(client, shared, migrated, monkeypatch):

@@ -140,6 +140,8 @@ class Service:
             "PORT": str(port),
             **environment,
         }
+        self.command = [sys.executable, "-m", "flask", "run"]
+        self.folder = ROOT
         self.process: subprocess.Popen[bytes] | None = None
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -156,8 +158,8 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flask", "run"],
-                cwd=ROOT,
+                self.command,
+                cwd=self.folder,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -193,6 +195,11 @@ class Service:
         except OSError:
             assert self.process.poll() is None, self.log.read_text()
             return False
+
+    def broken(self) -> list[str]:
+        """The loops that /livez names."""
+        status, answer = self.request("GET", "/livez")
+        return [] if status == 200 else answer["loops"]
 
 
 @pytest.fixture

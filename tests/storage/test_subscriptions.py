@@ -57,6 +57,15 @@ def test_what_is_stopped_before_an_owner_has_taken_it_up_covers_no_time(engine):
     assert rows(engine) == [("BTC_USDT", 9, 9, False)]
 
 
+def test_what_is_stopped_twice_in_a_millisecond_is_two_rows(engine):
+    for _ in range(3):
+        subscriptions.start(engine, *FEED, ["BTC_USDT"], since=5)
+        assert subscriptions.stop(engine, *FEED, "BTC_USDT", until=8)
+    subscriptions.start(engine, *FEED, ["ETH_USDT"], since=5)
+    assert subscriptions.stop(engine, *FEED, "ETH_USDT", until=8)
+    assert [row[2] for row in rows(engine)] == [8, 9, 10, 8]
+
+
 def test_all_is_one_subscription(engine):
     subscriptions.start(engine, *FEED, [ALL], since=5)
     assert subscriptions.start(engine, *FEED, [ALL], since=6) == []
