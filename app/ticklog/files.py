@@ -2,13 +2,13 @@
 boundaries mean nothing; a position is the number of bytes before it, in all segments together.
 """
 
-import math
 import os
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
+from app.market.coverage import FOREVER
 from app.market.ticks import OK, Batch
 from app.ticklog import Entry
 from app.ticklog.records import encode, entries, seek
@@ -123,12 +123,12 @@ class SegmentLog:
         with self._path(start).open("rb") as file:
             return start + seek(memoryview(file.read()), time)
 
-    def _answered(self, start: int) -> float:
-        """When the first batch from a segment on was answered whose time is known; no number is
-        higher where there is none."""
+    def _answered(self, start: int) -> int:
+        """When the first batch from a segment on was answered whose time is known; FOREVER where
+        there is none."""
         following = (self._first_of(one) for one in self._segments() if one >= start)
         found = next((batch for batch in following if batch is not None), None)
-        return found.answered if found is not None else math.inf
+        return found.answered if found is not None else FOREVER
 
     def _first_of(self, start: int) -> Batch | None:
         """The first batch of a segment that has a time. Nearly always a look at its beginning
