@@ -85,8 +85,9 @@ def test_what_collectors_write_is_sound():
     most, least = Decimal("999999999999999999"), Decimal("0.000000000000000001")
     ticks = [Tick("A" * 32, T + 5_000, most), Tick("1_X", 1, least, True, Decimal(0), "x", "SELL")]
     batch = Batch(T, T, "ok", None, 100, ticks=ticks, away=[ALL, "A_B"], joined=["whatever it is"])
-    (entry,) = entries(memoryview(encode(batch)), 0)
-    assert entry.batch == batch
+    early = Batch(1, 1, "ok", None, ticks=[Tick("A_B", T, least)])
+    found = list(entries(memoryview(encode(batch) + encode(early)), 0))
+    assert [entry.batch for entry in found] == [batch, early]
 
 
 numbers = st.sampled_from([0, 1, -1, 5, 60_000, T, T + 30_000, 10**12, 10**17, 2**53, 2**63 - 1])
