@@ -42,8 +42,8 @@ def _are_ticks(batch: Batch) -> bool:
 
 
 def _are_named(batch: Batch, symbols: Any, times: Any, ids: Any = (0,)) -> bool:
-    """A tick up to a day ahead of its batch is possible: a leap of the clock may lie between. What a
-    host's own clock says, before the exchange's was seen, bounds nothing."""
+    """A tick up to a day ahead of its batch is possible: a leap of the clock may lie between. The
+    host's own clock, before the exchange's was seen, bounds nothing."""
     latest = LATEST if batch.offset is None else batch.answered + DAY
     possible = min(times) >= 0 and max(times) <= latest
     return possible and _are_ids(ids) and _are_symbols(set(symbols))
