@@ -39,7 +39,7 @@ def folded() -> list[Feed]:
     for text in sorted(MOMENTS):
         feeds.append(Feed())
         shift = moment(text) - FEED_START - 2 * MINUTE
-        for second in range(0, 242, 2):
+        for second in range(0, 250, 10):
             at = shift + second * 1000
             feeds[-1].take(poll(at, tick(at, f"{second % 7 + 1}.50", TURKISH)))
     return feeds
