@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from app.exchanges.base import Answer, ExchangeError, Heard, Unavailable
 from app.exchanges.poloniex import Poloniex, PoloniexLegacy
 from app.exchanges.poloniex_trades import PoloniexTrades
+from app.market.coverage import ALL, FOREVER
+from app.market.feed import FeedFold
+from app.market.observation import Pace
+from app.market.subscriptions import Subscriptions
 from app.market.ticks import Batch
 from app.pipeline.changes import Changes
 from app.pipeline.fetching import Known
@@ -210,3 +214,35 @@ def test_an_answer_that_is_deeply_nested_is_given_up_at_once():
         for source in (Poloniex(Rest(price=body)), PoloniexLegacy(Rest(public=body))):
             with pytest.raises(Unavailable):
                 source.quotes()
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns", "negative", "zero"])
+def test_a_time_in_another_unit_makes_no_candle_of_another_century(unit):
+    """A row in seconds is of 1970, long decided; one in microseconds is of the year 57,000."""
+    fold, closed = FeedFold((60_000,), Pace(2_000, 2_000)), []
+    watched, changes = Subscriptions([(ALL, 0, FOREVER)]), Changes()
+    for second in range(130):
+        now = T + second * 1_000
+        told = {"s": now // 1000, "us": now * 1000, "ns": now * 10**6, "negative": -now, "zero": 0}
+        rows = [PRICE | {"time": now - 50, "price": f"{second % 5 + 1}"}]
+        rows += [PRICE | {"symbol": "ODD_USDT", "time": told[unit], "price": f"{second % 5 + 1}"}]
+        answer = Poloniex(Rest(price=json.dumps(rows).encode())).quotes()
+        ticks, rejected = changes.ticks(answer, now, now + 20)
+        fold.apply(Batch(now, now + 20, "ok", ticks=ticks, rejected=dict(rejected)), watched)
+        closing = fold.take_closing(watched)
+        closed += closing.candles if closing else []
+    assert all(T - 60_000 <= one.open_time < T + 130_000 for one in closed)
+    assert len([one for one in closed if one.symbol == "BTC_USDT"]) == 2
+    # A row without a time goes by its poll, as those of returnTicker do.
+    assert ("ODD_USDT" in {one.symbol for one in closed}) is (unit == "zero")
+
+
+def test_a_symbol_that_is_told_twice_hurts_no_other():
+    rows = [PRICE, PRICE | {"price": "3"}, PRICE | {"symbol": "A_B"}, PRICE]
+    ticks, rejected = Changes().ticks(
+        Poloniex(Rest(price=json.dumps(rows).encode())).quotes(), T, T
+    )
+    assert {tick.symbol for tick in ticks} == {"BTC_USDT", "A_B"} and not rejected
+    twice = b'{"USDT_A":{"last":"1"},"USDT_A":{"last":"2","last":"3"},"USDT_B":{"last":"4"}}'
+    quotes = PoloniexLegacy(Rest(public=twice)).quotes().quotes
+    assert [(quote.symbol, quote.price) for quote in quotes] == [("A_USDT", "3"), ("B_USDT", "4")]
