@@ -127,11 +127,6 @@ class _Away(FeedStore):
             raise StoreError("the database is away")
         return super().commit(*args, **options)
 
-    def subscriptions(self):
-        if self.away:
-            raise StoreError("the database is away")
-        return super().subscriptions()
-
 
 class _Exchange:
     """Of a thousand markets thirty have another price at each poll."""
