@@ -7,8 +7,15 @@ from typing import Any
 
 from app.market.coverage import ALL
 from app.market.sifting import AFTER_IDS
-from app.market.ticks import DECIMALS, WHOLE_DIGITS, Batch, Rejected, Tick, check_amount
-from app.market.ticks import check_symbol as check
+from app.market.ticks import (
+    DECIMALS,
+    WHOLE_DIGITS,
+    Batch,
+    Rejected,
+    Tick,
+    check_amount,
+    check_symbol,
+)
 from app.market.windows import DAY, LATEST
 
 _LEAST, _LIMIT = Decimal(1).scaleb(-DECIMALS), Decimal(1).scaleb(WHOLE_DIGITS)
@@ -57,7 +64,7 @@ def _are_symbols(found: set[str]) -> bool:
     new = found - _known
     try:
         for symbol in new:
-            check(symbol)
+            check_symbol(symbol)
     except Rejected:
         return False
     if len(_known) > _MOST_KNOWN:

@@ -106,13 +106,15 @@ class SegmentLog:
         """The entries from `position` on, up to the end as it was at the call."""
         synced = self._end
         starts = self._segments()
-        if starts and position < starts[0]:
-            yield Entry(position, starts[0], None)
-        # What a failed append may have left behind lies beyond the next segment's start.
-        for start, following in zip(starts, [*starts[1:], synced], strict=False):
+        # Others may be appended meanwhile: nothing beyond `synced` is looked at, nor missed.
+        ends = [min(start, synced) for start in [*starts[1:], synced]]
+        if starts and position < min(starts[0], synced):
+            yield Entry(position, min(starts[0], synced), None)
+        for start, following in zip(starts, ends, strict=False):
             with advice():
                 size = self._path(start).stat().st_size
-            end = min(start + size, following, synced)
+            # What a failed append may have left behind lies beyond the next segment's start.
+            end = min(start + size, following)
             if end > max(position, start):
                 yield from self._read_segment(start, max(position, start), end)
             if max(position, end) < following:

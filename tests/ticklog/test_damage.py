@@ -119,6 +119,25 @@ def test_a_segment_that_is_gone_is_a_hole_and_not_nothing(tmp_path, gone):
     log.close()
 
 
+def test_what_is_appended_while_somebody_reads_is_no_hole(tmp_path, monkeypatch):
+    log = SegmentLog(tmp_path, "id", segment_bytes=len(RECORDS[0]) + 1)
+    log.append(BATCHES[0])
+    synced, rest, real = log.end, [*BATCHES[1:]], log._segments
+
+    def listing():
+        # The collector is a thread of its own: it goes on between any two looks.
+        while rest:
+            log.append(rest.pop(0))
+        return real()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_segments", listing)
+        found = list(log.read(0))
+    assert [(entry.batch, entry.end) for entry in found] == [(BATCHES[0], synced)]
+    assert [entry.batch for entry in log.read(synced)] == BATCHES[1:]
+    log.close()
+
+
 def test_other_files_in_the_folder_are_left_alone(tmp_path):
     log = log_of_segments(tmp_path)
     for name in ("copy.seg", "00000000000000000000 (1).seg", "-1.seg", "notes.txt"):
