@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import closing, exporting, memory, polling, reading, streaming
+from benchmarks import closing, exporting, memory, polling, reading, streaming, ticklog
 from benchmarks.measure import Row, show
 
 
@@ -15,6 +15,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for step, run in (
             ("one poll", polling.run),
+            ("the tick log", lambda: ticklog.run(Path(folder) / "log")),
             ("closing a window", lambda: closing.run(Path(folder))),
             ("streamed trades", lambda: streaming.run(Path(folder))),
             ("reading", lambda: reading.run(Path(folder))),

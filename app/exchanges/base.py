@@ -9,7 +9,7 @@ ExchangeError               nothing usable came
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -35,12 +35,16 @@ class Refused(ExchangeError):
     """The exchange answers that it does not want to be asked (403, 418, 451)."""
 
 
+Word = Annotated[str, msgspec.Meta(max_length=100)]
+"""Symbols, numbers and ids are shorter; what is longer is none, and must not be remembered."""
+
+
 class Quote(msgspec.Struct, gc=False):
     """The last price of a market, as sent: the market core judges it. `time` is that of the last
     trade, epoch ms; 0 where the exchange gives none."""
 
-    symbol: str
-    price: str
+    symbol: Word
+    price: Word
     time: int = 0
 
 
@@ -60,20 +64,20 @@ class Answer:
 class Market(msgspec.Struct):
     """A listed market; `state` is the exchange's own word, NORMAL where it trades."""
 
-    symbol: str
-    state: str = "NORMAL"
+    symbol: Word
+    state: Word = "NORMAL"
 
 
 class Trade(msgspec.Struct, gc=False):
     """A trade, as sent: the market core judges it. `time` is when it was made, epoch ms; `size` in
     the base currency; `side` the taker's, in any case."""
 
-    symbol: str
-    id: str
-    price: str
-    size: str
+    symbol: Word
+    id: Word
+    price: Word
+    size: Word
     time: int
-    side: str = ""
+    side: Word = ""
 
 
 @dataclass(slots=True)

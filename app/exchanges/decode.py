@@ -102,7 +102,10 @@ class Rows(Generic[Row]):
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
         try:
-            return msgspec.convert(lenient(row), self._type, strict=False)
+            found = msgspec.convert(lenient(row), self._type, strict=False)
+            # Half of a surrogate pair is no text: it could not be written down.
+            msgspec.json.encode(found)
+            return found
         except (msgspec.ValidationError, UnicodeError, Unavailable):
             return None
 

@@ -194,7 +194,7 @@ NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNO
 def translate(error: Exception) -> ExchangeError:
     """What a failure to get an answer means, by the error that caused it."""
     for cause in _causes(error):
-        text = excerpt(str(cause).encode())
+        text = excerpt(str(cause).encode("utf-8", "replace"))
         if isinstance(cause, ExchangeError):
             return cause
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError):
@@ -211,7 +211,7 @@ def translate(error: Exception) -> ExchangeError:
             return Unavailable("reset", text)
         if isinstance(cause, http.client.IncompleteRead):
             return Unavailable("truncated", text)
-    return Unavailable("broken_answer", excerpt(str(error).encode()))
+    return Unavailable("broken_answer", excerpt(str(error).encode("utf-8", "replace")))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.exchanges.base import Answer, Market, Quote
+from app.exchanges.base import Answer, Market, Quote, Word
 from app.exchanges.decode import (
     MALFORMED,
     ChangedRows,
@@ -41,11 +41,11 @@ class _Timestamp(msgspec.Struct):
 
 
 class _Pair(msgspec.Struct):
-    last: str
-    isFrozen: str = "0"
+    last: Word
+    isFrozen: Word = "0"
 
 
-_PAIR = re.compile(r"([A-Z0-9]+)_([A-Z0-9]+)", re.ASCII)
+_PAIR = re.compile(r"([A-Z0-9]{1,32})_([A-Z0-9]{1,32})", re.ASCII)
 """`USDT_BTC`, the price of a BTC in USDT, is BTC_USDT."""
 
 EPOCH_MS = range(10**12, 10**13)

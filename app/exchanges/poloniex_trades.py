@@ -23,19 +23,20 @@ from urllib.parse import quote
 
 import msgspec
 
-from app.exchanges.base import ExchangeError, Heard, Market, Trade, Unavailable
+from app.exchanges.base import ExchangeError, Heard, Market, Trade, Unavailable, Word
 from app.exchanges.decode import Rows, split_list, unexpected, with_rows
 from app.exchanges.http import Http, excerpt
 from app.exchanges.poloniex import Poloniex
 from app.exchanges.websocket import WebSocket
 from app.market.coverage import ALL
+from app.market.ticks import Rejected, check_symbol
 
 
 class _Trade(Trade, gc=False, kw_only=True):
-    symbol: str = ""
-    size: str = msgspec.field(name="quantity")
+    symbol: Word = ""
+    size: Word = msgspec.field(name="quantity")
     time: int = msgspec.field(name="createTime")
-    side: str = msgspec.field(name="takerSide", default="")
+    side: Word = msgspec.field(name="takerSide", default="")
 
 
 class _Message(msgspec.Struct):
@@ -148,6 +149,17 @@ def _read(message: bytes) -> _Message:
             return _Message()
 
 
+def _joined(name: str) -> str:
+    """The symbol; empty for what is none, as nobody has asked for it."""
+    if name == EVERYTHING:
+        return ALL
+    try:
+        check_symbol(name)
+    except Rejected:
+        return ""
+    return name
+
+
 def _hear(message: bytes, heard: Heard) -> None:
     """Add what one message says."""
     found = _read(message)
@@ -158,8 +170,8 @@ def _hear(message: bytes, heard: Heard) -> None:
     elif found.event == "pong":
         heard.pongs += 1
     elif (found.event, found.channel) == ("subscribe", "trades"):
-        heard.joined += [ALL if name == EVERYTHING else name for name in found.symbols]
+        heard.joined += filter(None, map(_joined, found.symbols))
     elif found.event == "error":
-        heard.refused.append(excerpt(found.message.encode()))
+        heard.refused.append(excerpt(found.message.encode("utf-8", "replace")))
     else:
         heard.rejected["message_unknown"] += found.event != "unsubscribe"

@@ -132,6 +132,10 @@ class Fold:
     def extend(self, ticks: Sequence[Tick], sequences: Sequence[int]) -> None:
         """Add ticks, at least one; together they cost much less than one by one. What orders ticks
         of one time is their sequence, see `app.market.sifting.sequences`."""
+        if len(ticks) == 1 and ticks[0][4] is None and ticks[0][5] is None:
+            # Nearly always so where prices are polled.
+            self._add_price(ticks[0][1], sequences[0], ticks[0][2])
+            return
         _, times, prices, _, sizes, ids, sides = zip(*ticks, strict=True)
         if _ascends(times) and _ascends(sequences):
             first, last = 0, -1
@@ -152,6 +156,23 @@ class Fold:
             lowest, highest = min(numbers), max(numbers)
             self._lowest = lowest if self._lowest is None else min(self._lowest, lowest)
             self._highest = highest if self._highest is None else max(self._highest, highest)
+
+    def _add_price(self, time: int, sequence: int, price: Decimal) -> None:
+        edge = time, sequence, price
+        if not self._count:
+            self._first = self._last = edge
+            self._high = self._low = price
+        else:
+            if edge[:2] < self._first[:2]:
+                self._first = edge
+            if edge[:2] >= self._last[:2]:
+                self._last = edge
+            if price > self._high:
+                self._high = price
+            elif price < self._low:
+                self._low = price
+        self._count += 1
+        self._volume = self._quote = self._bought = None
 
     def _note_prices(self, first: _Edge, last: _Edge, high: Decimal, low: Decimal) -> None:
         if not self._count:

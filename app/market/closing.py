@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import SEQUENCE_GAP, Period, Span
+from app.market.coverage import ALL, SEQUENCE_GAP, Period, Span
 from app.market.ids import Hole, Line
 from app.market.ticks import Cover
 
@@ -21,7 +21,8 @@ class Closing:
     first. late: windows of the shortest interval that were closed before, and what they hold now.
     opened, filled: trades that are missing by their ids, and those that came after all; covers:
     what else was fetched afterwards. By each of these a closed candle may change. lines: how far
-    the ids of trades are known now, of the symbols where that has changed.
+    the ids of trades are known now, of the symbols where that has changed. since: what closed
+    before it (ms) had been told before.
     """
 
     closed_through: int
@@ -33,6 +34,12 @@ class Closing:
     filled: list[tuple[str, Hole]] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     lines: dict[str, Line] = field(default_factory=dict)
+    since: int = 0
+
+    @property
+    def unobserved(self) -> list[Span]:
+        """Time of closed windows that nobody observed after all: a clock had gone back."""
+        return [span for span in self.spans if span.symbol == ALL and span.start < self.since]
 
     @property
     def untold(self) -> list[Span]:
@@ -43,7 +50,8 @@ class Closing:
     def changes_closed(self) -> bool:
         """Whether what had been told of closed windows may be different now, be it a candle, one
         that is merged when it is read, or a window without any."""
-        return bool(self.late or self.opened or self.filled or self.covers or self.untold)
+        trades = self.late or self.opened or self.filled or self.covers or self.untold
+        return bool(trades or self.unobserved)
 
 
 class OpenCandle(NamedTuple):

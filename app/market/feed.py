@@ -92,7 +92,7 @@ class FeedFold:
         if self.source == TRADES:
             self._note_ids(batch, subscriptions)
         self.observation.note(batch)
-        self._unseen.spans(self.observation.take_spans())
+        self._unseen.spans(self.observation.take_spans(), self._taken)
         if batch.outcome == OK:
             self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
         self._unseen.cover(
@@ -121,7 +121,7 @@ class FeedFold:
             return None
         candles = list(self._close(through, subscriptions))
         closing = Closing(through, candles, [], self.intervals, self._corrected)
-        closing.lines = self._lines()
+        closing.lines, closing.since = self._lines(), self._taken
         self._unseen.tell(closing)
         before, self._taken, self._corrected = self._taken, through, {}
         for series in self._series.values():
@@ -133,9 +133,8 @@ class FeedFold:
     def forming(self) -> Forming:
         """The open windows of every interval as they stand."""
         found = [candle for symbol in self._series for candle in self._open(symbol)]
-        return Forming(
-            found, self._unseen.all_spans(), self.observation.frontier, self._unseen.all_covers()
-        )
+        frontier = max(self.observation.frontier, self.observation.closed_through)
+        return Forming(found, self._unseen.all_spans(), frontier, self._unseen.all_covers())
 
     def _of(self, symbol: str) -> _Series:
         series = self._series.get(symbol)

@@ -34,7 +34,8 @@ def _polls(poll: int) -> int:
 
 class Observation:
     """Follows a feed's batches and knows two times: up to `closed_through` windows are decided;
-    up to `frontier` every moment was observed or is in a span. closed_through <= frontier.
+    up to `frontier` every moment was observed or is in a span. closed_through <= frontier, but for
+    a clock that went back: what it had decided stays so, and its time has to be observed again.
 
     This one is of a polled feed: two good polls that are close together observe the time between
     them, and the second decides what ended before it was asked.
@@ -96,8 +97,14 @@ class Observation:
 
     def _note_offset(self, batch: Batch) -> None:
         offset = batch.offset or 0
-        if self._offset is not None and abs(offset - self._offset) > 2 * batch.poll:
+        step = 0 if self._offset is None else offset - self._offset
+        if abs(step) > 2 * batch.poll:
             self._trouble, self._damaged = CLOCK_STEP, True
+            if batch.asked < self._answered:
+                # The same times come again, and only now are they what they say. (Of another
+                # life's offset the difference says nothing: the host's clock was set meanwhile.)
+                again = max(self._answered + step, batch.asked - sight(batch.poll))
+                self.frontier = min(self.frontier, again)
         self._offset = offset
 
     def _note_start(self, batch: Batch) -> None:

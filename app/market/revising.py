@@ -21,6 +21,9 @@ class Known(Protocol):
     def candles(self, symbol: str, interval: int, start: int, end: int) -> list[Candle]:
         """The closed candles that open in `[start, end)`, earliest first."""
 
+    def symbols(self, start: int, end: int) -> Iterable[str]:
+        """Those with a closed candle of the shortest interval that opens in `[start, end)`."""
+
     def coverage(self, symbol: str, start: int, end: int) -> Share:
         """As it is now."""
 
@@ -41,7 +44,7 @@ def revise(known: Known, closing: Closing, shortest: int, through: int) -> list[
     """What a closing changes of candles that had closed by `through` before it, the shortest
     interval (ms) first."""
     changes: list[Change] = []
-    for symbol, ranges in _touched(closing, shortest).items():
+    for symbol, ranges in _touched(known, closing, shortest).items():
         for start, end in ranges:
             revising = _Revising(known, closing, symbol, shortest, through)
             changes += revising.changes(start, min(end, through))
@@ -49,7 +52,7 @@ def revise(known: Known, closing: Closing, shortest: int, through: int) -> list[
     return changes
 
 
-def _touched(closing: Closing, shortest: int) -> dict[str, list[Period]]:
+def _touched(known: Known, closing: Closing, shortest: int) -> dict[str, list[Period]]:
     """The times that may look different now, by symbol: whole windows, none of them twice."""
     found: dict[str, list[Period]] = {}
     for symbol, window in closing.late:
@@ -60,6 +63,9 @@ def _touched(closing: Closing, shortest: int) -> dict[str, list[Period]]:
         found.setdefault(span.symbol, []).append((span.start, span.end))
     for symbol, start, end in closing.covers:
         found.setdefault(symbol, []).append((start, end))
+    for _, start, end, _ in closing.unobserved:
+        for symbol in known.symbols(window_open(start, shortest), min(end, closing.since)):
+            found.setdefault(symbol, []).append((start, end))
     return {symbol: _united(ranges, shortest) for symbol, ranges in found.items()}
 
 

@@ -113,6 +113,8 @@ def by_window(ticks: Sequence[Tick], shortest: int) -> dict[int, Sequence[Tick]]
     """The ticks of each window of `shortest` ms, in their order."""
     if not ticks:
         return {}
+    if len(ticks) == 1:
+        return {window_open(ticks[0][1], shortest): ticks}
     times = [tick[1] for tick in ticks]
     first = window_open(min(times), shortest)
     if max(times) < first + shortest:
@@ -126,6 +128,8 @@ def by_window(ticks: Sequence[Tick], shortest: int) -> dict[int, Sequence[Tick]]
 def sequences(ticks: Sequence[Tick], place: int) -> list[int]:
     """What orders ticks of one time: the id where it is a number, else the place in the log, which
     `place` ticks precede. How high that is depends on where reading began, so ids come first."""
+    if len(ticks) == 1 and ticks[0][5] is None:
+        return [AFTER_IDS + place + 1]
     ids = [tick[5] for tick in ticks]
     if set(map(type, ids)) == {int}:
         return ids  # type: ignore[return-value]

@@ -71,6 +71,12 @@ class Told:
         some = opens[bisect_left(opens, start) : bisect_left(opens, end)]
         return [news[time].candle for time in some]
 
+    def symbols(self, start: int, end: int) -> list[str]:
+        """See `revising.Known`."""
+        shortest = self._intervals[0]
+        names = [symbol for symbol, interval in self._news if interval == shortest]
+        return [name for name in names if self.candles(name, shortest, start, end)]
+
     def coverage(self, symbol: str, start: int, end: int) -> Share:
         """See `revising.Known`."""
         found: list[Span] = []

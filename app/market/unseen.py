@@ -22,6 +22,7 @@ class Unseen:
         self._covers: dict[str, list[Period]] = {}
         self._new_spans: list[Span] = []
         self._new_covers: list[Cover] = []
+        self._again: list[int] = []
         self._opened: dict[tuple[str, int], Hole] = {}
         self._filled: dict[tuple[str, int], Hole] = {}
         self._earliest = FOREVER
@@ -34,11 +35,14 @@ class Unseen:
         for symbol, start, end in covers:
             self._covers.setdefault(symbol, []).append((start, end))
 
-    def spans(self, found: Iterable[Span]) -> None:
-        """Time that was not observed."""
+    def spans(self, found: Iterable[Span], told: int = 0) -> None:
+        """Time that was not observed. told: what closed before it (ms) has been told already."""
         for span in found:
             self._keep(span)
             self._new_spans.append(span)
+            if span.start < told:
+                self._again.append(span.start)
+                self._earliest = min(self._earliest, span.start)
 
     def away(self, symbols: Iterable[str], start: int, end: int) -> None:
         """Time in which these symbols, and no others, were not shown."""
@@ -87,7 +91,7 @@ class Unseen:
         closing.opened = [(symbol, hole) for (symbol, _), hole in self._opened.items()]
         closing.filled = [(symbol, hole) for (symbol, _), hole in self._filled.items()]
         self._opened, self._filled = {}, {}
-        self._earliest = FOREVER
+        self._earliest, self._again = FOREVER, []
         self._shares.clear()
 
     def coverage(self, symbol: str, start: int, end: int, periods: tuple[Period, ...]) -> Share:
@@ -124,6 +128,7 @@ class Unseen:
         starts = [hole.start for hole in (*self._opened.values(), *self._filled.values())]
         starts += [cover.start for cover in self._new_covers]
         starts += [span.start for span in self._new_spans if span.reason == SEQUENCE_GAP]
+        starts += self._again
         self._earliest = min(starts, default=FOREVER)
 
     def _keep(self, span: Span) -> None:

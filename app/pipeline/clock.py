@@ -1,6 +1,7 @@
 """Time that nobody can set: the host's clock as it was at the start, carried on monotonically, and
 its offset from an exchange's clock."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -12,6 +13,8 @@ COARSE_MS = 500
 MEASURE_MS = 60_000
 MEASURE_AGAIN_MS = 10_000
 LEAP_MS = 2_000
+FAR_MS = 3_600_000
+"""So far from the host's clock, the first answer is not believed before it was given twice."""
 
 # CLOCK_BOOTTIME goes on while the machine is suspended; where it is missing, the monotonic clock.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -70,27 +73,35 @@ class ExchangeClock:
         its answers serves."""
         if now < self._due:
             return
-        asked = self._clock()
         # Not every time: two requests that both hang would hold up the log's clock.
         self._due = now + MEASURE_AGAIN_MS
         try:
-            shown = self._adapter.server_time()
+            settled = self._ask()
+            if settled is False and self.offset is None:
+                settled = self._ask()
         except ExchangeError:
             return
-        if shown is None:
+        if settled is None:
             self._due = now + MEASURE_MS
-        elif self.settle(shown, asked):
+        elif settled:
             self.measured = True
             self._due = now + MEASURE_MS
         else:
             self._due = now
 
-    def settle(self, shown: tuple[int, int], asked: int) -> bool:
+    def _ask(self) -> bool | None:
+        """Whether the answer counts; None where the exchange has no clock."""
+        asked = self._clock()
+        shown = self._adapter.server_time()
+        return None if shown is None else self.settle(shown, asked, FAR_MS)
+
+    def settle(self, shown: tuple[int, int], asked: int, far: float = math.inf) -> bool:
         """Take a measure over; a leap only when the next measure says the same, for one wrong
-        answer would decide windows that nobody can open again."""
+        answer would decide windows that nobody can open again. far: what counts as a leap (ms)
+        for the first one, from the host's clock."""
         offset = settle_offset(self.offset, shown, asked, self._clock())
         known, doubted = self.offset, self._doubted
-        leaps = known is not None and abs(offset - known) > LEAP_MS
+        leaps = abs(offset - (known or 0)) > (far if known is None else LEAP_MS)
         self._doubted = offset if leaps else None
         if leaps and (doubted is None or abs(offset - doubted) > LEAP_MS):
             return False

@@ -13,7 +13,7 @@ from app.exchanges.base import (
 from app.live.hub import FeedState
 from app.market.coverage import ALL
 from app.market.ticks import IDLE, OK, Batch
-from app.pipeline.clock import ExchangeClock
+from app.pipeline.clock import LEAP_MS, ExchangeClock
 from app.pipeline.fetching import Fetching, Known
 from app.pipeline.link import Held, Link, Wanted
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
@@ -209,6 +209,9 @@ class StreamCollector:
         """Write down what was observed."""
         offset = self._theirs.offset or 0
         since = self._observed if link.told else link.acknowledged + offset
+        if since - link.heard - offset > LEAP_MS:
+            # The exchange's clock went back.
+            since = link.heard + offset
         until = max(link.heard + offset, since)
         away = sorted(link.following - link.tells(link.following))
         self._held.joined |= link.tells(wanted.pending)

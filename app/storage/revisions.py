@@ -14,7 +14,7 @@ from app.market.windows import window_open
 from app.storage import observed, subscriptions
 from app.storage.database import Unavailable
 from app.storage.observed import Feed
-from app.storage.tables import candle_revisions, candles, late_candles
+from app.storage.tables import candle_revisions, candles, late_candles, series
 
 BAR = [candles.c[name] for name in Bar._fields]
 
@@ -44,6 +44,21 @@ class KnownRows:
             Candle(symbol, time, interval, Bar(*bar), share, tuple(filter(None, why.split(","))))
             for time, share, why, *bar in self._connection.execute(query)
         ]
+
+    def symbols(self, start: int, end: int) -> list[str]:
+        """See `revising.Known`. Their ids are known from then on."""
+        exchange, source = self._feed
+        query = (
+            select(series.c.symbol, series.c.id)
+            .join(candles)
+            .where(series.c.exchange == exchange, series.c.source == source)
+            .where(candles.c.interval_ms == self._shortest)
+            .where(candles.c.open_time >= start, candles.c.open_time < end)
+            .distinct()
+        )
+        found = {row.symbol: row.id for row in self._connection.execute(query)}
+        self._ids.update(found)
+        return list(found)
 
     def coverage(self, symbol: str, start: int, end: int) -> Share:
         """See `revising.Known`."""

@@ -33,7 +33,8 @@ class FeedLog(Protocol):
         """The position behind the last batch that is safely on disk."""
 
     def append(self, batch: Batch) -> int:
-        """Write the batch through to the disk and return the log's new end."""
+        """Write the batch through to the disk and return the log's new end. OSError where there is
+        no room or no right, and nothing was written; SyncFailed is for ever."""
 
     @property
     def begin(self) -> int:
@@ -53,8 +54,9 @@ class FeedLog(Protocol):
         """The entries from `position` on, up to the end as it is when they are asked for."""
 
     def prune(self, resume: int, before: int) -> int:
-        """Forget what ends by position `resume` and was logged before `before` (epoch ms); returns
-        the number of bytes given back."""
+        """Forget what ends by position `resume` and was logged before `before` (our clock, epoch
+        ms, whatever it is worth: the log knows its offset); returns the number of bytes given
+        back."""
 
     def close(self) -> None:
         """Let go of open files."""

@@ -2,37 +2,54 @@
 boundaries mean nothing; a position is the number of bytes before it, in all segments together.
 """
 
+import errno
 import os
+import re
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from app.market.coverage import FOREVER
 from app.market.ticks import OK, Batch
-from app.ticklog import Entry
+from app.ticklog import Entry, SyncFailed
+from app.ticklog.disk import advice, promise, sync_folder, write_all
 from app.ticklog.records import encode, entries, seek
 
 SEGMENT_BYTES = 16 * 2**20
 PEEK_BYTES = 64 * 2**10
+_SEGMENT = re.compile(r"[0-9]{20}", re.ASCII)
+_IDENTITY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 # macOS has no fdatasync.
 _sync = getattr(os, "fdatasync", os.fsync)
 
 
 def log_id(folder: Path) -> str:
-    """The identity of the logs in `folder`, made once and kept."""
+    """The identity of the logs in `folder`, made once and kept. One that is damaged is no identity:
+    it is set aside, and the logs begin anew."""
     path = folder / "log_id"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        fresh = folder / f"log_id.{os.getpid()}"
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(uuid.uuid4().hex)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        _sync_folder(folder)
-    return path.read_text(encoding="ascii").strip()
+    with advice():
+        folder.mkdir(parents=True, exist_ok=True)
+        known = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+        if _IDENTITY.fullmatch(known.strip()):
+            return known.strip()
+        if known:
+            path.replace(folder / "log_id.unreadable")
+        return _new_identity(folder, path)
+
+
+def _new_identity(folder: Path, path: Path) -> str:
+    identity = uuid.uuid4().hex
+    fresh = folder / f"log_id.{os.getpid()}"
+    with fresh.open("w", encoding="ascii") as file:
+        file.write(identity)
+        file.flush()
+        promise(file.fileno(), os.fsync)
+    fresh.replace(path)
+    sync_folder(folder)
+    return identity
 
 
 class SegmentLog:
@@ -52,8 +69,12 @@ class SegmentLog:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._read_only = read_only
+        self._failed: SyncFailed | None = None
+        self._offset: int | None = None
         if not read_only:
-            folder.mkdir(parents=True, exist_ok=True)
+            with advice():
+                folder.mkdir(parents=True, exist_ok=True)
+            self._check_rights()
         last = max(self._segments(), default=None)
         self._end = 0 if last is None else last + self._path(last).stat().st_size
         self._start = self._end
@@ -68,29 +89,41 @@ class SegmentLog:
         return self._end
 
     def append(self, batch: Batch) -> int:
-        """Write the batch through to the disk; OSError leaves the log as it was before."""
+        """Write the batch through to the disk. OSError leaves the log as it was before; after
+        SyncFailed it takes nothing more."""
+        if self._failed is not None:
+            raise self._failed
         record = encode(batch)
-        if self._file is None or self._end - self._start >= self._segment_bytes:
-            self._begin_segment()
-        assert self._file is not None
         try:
-            _write_all(self._file, record)
-            _sync(self._file)
-        except OSError:
-            self._abandon()
+            if self._file is None or self._end - self._start >= self._segment_bytes:
+                self._begin_segment()
+            assert self._file is not None
+            self._write(self._file, record)
+        except SyncFailed as error:
+            self._failed = error
             raise
         self._end += len(record)
+        self._offset = self._offset if batch.offset is None else batch.offset
         return self._end
 
     def read(self, position: int) -> Iterator[Entry]:
         """The entries from `position` on, up to the end as it was at the call."""
         synced = self._end
         starts = self._segments()
-        # What a failed append may have left behind lies beyond the next segment's start.
-        for start, following in zip(starts, [*starts[1:], synced], strict=False):
-            end = min(start + self._path(start).stat().st_size, following, synced)
+        # Others may be appended meanwhile: nothing beyond `synced` is looked at, nor missed.
+        ends = [min(start, synced) for start in [*starts[1:], synced]]
+        if starts and position < min(starts[0], synced):
+            yield Entry(position, min(starts[0], synced), None)
+        for start, following in zip(starts, ends, strict=False):
+            with advice():
+                size = self._path(start).stat().st_size
+            # What a failed append may have left behind lies beyond the next segment's start.
+            end = min(start + size, following)
             if end > max(position, start):
                 yield from self._read_segment(start, max(position, start), end)
+            if max(position, end) < following:
+                # A segment has lost its end, or a whole one is gone.
+                yield Entry(max(position, end), following, None)
 
     @property
     def begin(self) -> int:
@@ -106,10 +139,12 @@ class SegmentLog:
         """The last batch that brought what there was; None where there is none."""
         for start in reversed(self._segments()):
             end = start + self._path(start).stat().st_size
-            found = [one.batch for one in self._read_segment(start, start, min(end, self._end))]
-            good = [batch for batch in found if batch and batch.outcome == OK]
-            if good:
-                return good[-1]
+            good = None
+            for entry in self._read_segment(start, start, min(end, self._end)):
+                if entry.batch is not None and entry.batch.outcome == OK:
+                    good = entry.batch
+            if good is not None:
+                return good
         return None
 
     def find(self, time: int) -> int:
@@ -142,56 +177,90 @@ class SegmentLog:
         return None
 
     def prune(self, resume: int, before: int) -> int:
-        """Delete segments that lie wholly before `resume` and were last written before `before`
-        (epoch ms); returns the bytes given back. The newest segment stays."""
+        """Delete segments that lie wholly before `resume` and hold nothing that was answered at
+        `before` or later; returns the bytes given back. The newest segment stays.
+
+        before: our clock, epoch ms. The offset of what was appended last puts it on the exchange's,
+        in which the log is written: a host's clock that is years off deletes nothing too early
+        and keeps nothing for ever. Before the exchange's clock was seen nothing is deleted.
+        """
         freed = 0
-        for start in self._segments()[:-1]:
-            path = self._path(start)
-            state = path.stat()
-            if start + state.st_size > resume or state.st_mtime * 1000 >= before:
+        starts = self._segments()
+        for number, start in enumerate(starts[:-1]):
+            size = self._path(start).stat().st_size
+            if start + size > resume or not self._ended_before(starts[number + 1], before):
                 break
-            path.unlink()
-            freed += state.st_size
+            self._path(start).unlink()
+            freed += size
         return freed
+
+    def _ended_before(self, following: int, before: int) -> bool:
+        """Whether what precedes this segment was answered before `before` (our clock, ms)."""
+        return self._offset is not None and self._answered(following) <= before + self._offset
 
     def close(self) -> None:
         """Let go of the open segment."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def _segments(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._folder.glob("*.seg"))
+        names = (path.stem for path in self._folder.glob("*.seg"))
+        return sorted(int(name) for name in names if _SEGMENT.fullmatch(name))
 
     def _path(self, start: int) -> Path:
         return self._folder / f"{start:020d}.seg"
+
+    def _check_rights(self) -> None:
+        """PermissionError with what to do, at once and not when the first old segment is read."""
+        paths = [self._folder, *map(self._path, self._segments())]
+        closed = next((path for path in paths if not os.access(path, os.R_OK | os.W_OK)), None)
+        if closed is not None:
+            with advice():
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(closed))
 
     def _begin_segment(self) -> None:
         self.close()
         self._start = self._end
         # Whatever stands there is what a failed append could not take back.
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self._path(self._start), flags, 0o644)
-        _sync_folder(self._folder)
+        with advice():
+            file = os.open(self._path(self._start), flags, 0o644)
+        try:
+            sync_folder(self._folder)
+        except BaseException:
+            # Without a promise for its name nothing may be written into it.
+            os.close(file)
+            raise
+        self._file = file
 
     def _sync_segment(self, start: int) -> None:
-        file = os.open(self._path(start), os.O_WRONLY | os.O_CLOEXEC)
+        """Have the disk promise what an earlier process may have written without."""
+        with advice():
+            file = os.open(self._path(start), os.O_WRONLY | os.O_CLOEXEC)
         try:
-            _sync(file)
+            promise(file, _sync)
         finally:
             os.close(file)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
-    def _abandon(self) -> None:
-        """Cut off what a failed append left, so that positions and bytes agree again."""
-        assert self._file is not None
+    def _write(self, file: int, record: bytes) -> None:
         try:
-            os.ftruncate(self._file, self._end - self._start)
-        finally:
-            self.close()
+            write_all(file, record)
+        except OSError:
+            self._abandon(file)
+            raise
+        promise(file, _sync)
+
+    def _abandon(self, file: int) -> None:
+        """Cut off what a failed append left, so that positions and bytes agree again. Where that
+        fails too, the next segment's start says where this one ends."""
+        with suppress(OSError):
+            os.ftruncate(file, self._end - self._start)
+        self.close()
 
     def _read_segment(self, start: int, position: int, end: int) -> Iterator[Entry]:
-        with self._path(start).open("rb") as file:
+        with advice(), self._path(start).open("rb") as file:
             file.seek(position - start)
             data = file.read(end - position)
         for entry in entries(memoryview(data), position):
@@ -200,24 +269,14 @@ class SegmentLog:
             yield entry
 
     def _set_aside(self, entry: Entry, data: bytes) -> None:
-        """Keep a copy of bytes that could not be read, for a person to look at."""
+        """Keep a copy of bytes that could not be read, for a person to look at. Where there is no
+        room for it, reading goes on without."""
         folder = self._folder / "unreadable"
-        folder.mkdir(exist_ok=True)
         path = folder / f"{entry.position:020d}.bin"
-        if not path.exists():
-            path.write_bytes(data)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    """A full disk makes write() stop short without an error, so go on until it says so."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        try:
+            folder.mkdir(exist_ok=True)
+            if not path.exists():
+                path.write_bytes(data)
+        except OSError:
+            with suppress(OSError):
+                path.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from app.market.sound import is_sound
 from app.market.ticks import Batch
 from app.ticklog import Entry
 
@@ -40,11 +41,12 @@ def entries(data: memoryview, position: int) -> Iterator[Entry]:
     Unreadable bytes come as one entry without a batch that reaches to the next valid record, or
     to the end of the data.
     """
-    offset = 0
+    offset, whole = 0, b""
     while offset < len(data):
         size, batch = _record(data, offset)
         if batch is None:
-            size = _next_valid(data, offset + 1) - offset
+            whole = whole or bytes(data)
+            size = _next_valid(data, whole, offset + 1) - offset
         yield Entry(position + offset, position + offset + size, batch)
         offset += size
 
@@ -61,13 +63,14 @@ def _record(data: memoryview, offset: int) -> tuple[int, Batch | None]:
     if zlib.crc32(payload) != checksum:
         return 0, None
     try:
-        return HEADER.size + length, _decode(payload)
-    except msgspec.MsgspecError:
+        batch = _decode(payload)
+    except (msgspec.MsgspecError, ArithmeticError, ValueError, RecursionError):
         return 0, None
+    # What no collector writes must not reach the fold, which would fail at it again and again.
+    return (HEADER.size + length, batch) if is_sound(batch) else (0, None)
 
 
-def _next_valid(data: memoryview, offset: int) -> int:
-    whole = bytes(data)
+def _next_valid(data: memoryview, whole: bytes, offset: int) -> int:
     while (offset := whole.find(MAGIC, offset)) >= 0:
         if _record(data, offset)[1] is not None:
             return offset

@@ -213,7 +213,7 @@ def test_a_small_body_that_unpacks_to_a_huge_one_is_not_unpacked():
 
 @pytest.mark.parametrize(
     "status, kind",
-    [(400, Unavailable), (429, Unavailable), (500, Unavailable), (503, Unavailable)]
+    [(status, Unavailable) for status in (400, 404, 410, 429, 500, 503)]
     + [(status, Refused) for status in (403, 418, 451)],
 )
 def test_a_status_says_what_to_do(status, kind):
@@ -311,6 +311,16 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with Peer(answer(GOOD)) as peer, client(peer.url) as http:
         assert http.get("/x").body == b"[]"
+
+
+def test_credentials_of_a_netrc_are_not_sent(monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Peer(answer(GOOD)) as peer, client(peer.url) as http:
+        http.get("/x")
+    assert b"Authorization" not in peer.requests[0]
 
 
 def test_an_excerpt_is_one_short_printable_line():

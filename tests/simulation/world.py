@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
+from unittest.mock import patch
 
 from sqlalchemy import insert, select
 
@@ -20,7 +21,7 @@ from app.storage.database import reading, writing
 from app.storage.feeds import FeedStore, NotOwner
 from app.storage.tables import candle_revisions, candles, feed_positions, series
 from app.storage.tables import subscriptions as table
-from app.ticklog import files
+from app.ticklog import disk, files
 from tests.simulation.database import Database
 from tests.simulation.disk import Disk
 from tests.simulation.exchange import ERRORS, RATES, Exchange, Fault, Poll
@@ -132,16 +133,13 @@ class World:
 
     @contextmanager
     def _patched(self) -> Iterator[None]:
-        saved = files.os, files._sync, files._sync_folder
-        files.os, files._sync, files._sync_folder = (  # type: ignore[assignment]
-            self.disk,
-            self.disk.sync,
-            self.disk.sync_folder,
-        )
-        try:
+        with (
+            patch.object(files, "os", self.disk),
+            patch.object(disk, "os", self.disk),
+            patch.object(files, "_sync", self.disk.sync),
+            patch.object(files, "sync_folder", self.disk.sync_folder),
+        ):
             yield
-        finally:
-            files.os, files._sync, files._sync_folder = saved  # type: ignore[assignment]
 
     def pass_time(self, duration: int) -> None:
         """ms"""

@@ -1,16 +1,14 @@
-import errno
-import itertools
 import os
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.market.ticks import Batch, Tick
 from app.ticklog import files
 from app.ticklog.files import SegmentLog, log_id
-from app.ticklog.records import encode, entries
+from app.ticklog.records import entries
 
 PRICE = Decimal("0.00000000000015")
 
@@ -99,50 +97,10 @@ def test_a_torn_tail_is_stepped_over_and_set_aside(tmp_path, lost):
     assert len(list((tmp_path / "unreadable").iterdir())) == 1
 
 
-RECORDS = [encode(batch(number)) for number in range(6)]
-WHOLE = b"".join(RECORDS)
-
-
-@settings(max_examples=300)
-@given(st.integers(0, len(WHOLE) * 8 - 1))
-def test_a_flipped_bit_costs_one_record_and_never_yields_a_wrong_one(bit):
-    damaged = bytearray(WHOLE)
-    damaged[bit // 8] ^= 1 << bit % 8
-    found = list(entries(memoryview(damaged), 0))
-    good = [entry.batch.asked for entry in found if entry.batch]
-    hit = next(i for i in range(6) if bit // 8 < sum(map(len, RECORDS[: i + 1])))
-    assert good == [number for number in range(6) if number != hit]
-    assert found[-1].end == len(WHOLE)
-    assert all(left.end == right.position for left, right in itertools.pairwise(found))
-
-
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_to_their_end(data):
     found = list(entries(memoryview(data), 1000))
     assert sum(entry.end - entry.position for entry in found) == len(data)
-
-
-def test_a_full_disk_leaves_the_log_as_it_was(tmp_path, monkeypatch):
-    log = open_log(tmp_path)
-    log.append(batch(1))
-    end = log.end
-
-    room = [20]
-
-    def write(file, data, real=os.write):
-        if not room[0]:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        taken, room[0] = data[: room[0]], 0
-        return real(file, taken)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, "write", write)
-        with pytest.raises(OSError, match="No space"):
-            log.append(batch(2))
-    assert log.end == end
-    log.append(batch(3))
-    assert asked(log) == [1, 3]
-    log.close()
 
 
 def test_a_batch_is_on_disk_before_append_returns(tmp_path, monkeypatch):
@@ -151,24 +109,6 @@ def test_a_batch_is_on_disk_before_append_returns(tmp_path, monkeypatch):
     log = open_log(tmp_path)
     log.append(batch(1))
     assert synced == [log.end]
-    log.close()
-
-
-def test_only_old_segments_that_the_database_has_confirmed_are_forgotten(tmp_path):
-    log = open_log(tmp_path, segment_bytes=100)
-    for number in range(30):
-        log.append(batch(number))
-    segments = sorted(tmp_path.glob("*.seg"))
-    for segment in segments[:10]:
-        os.utime(segment, (1_000, 1_000))
-    confirmed = int(segments[6].stem)
-    assert log.prune(resume=0, before=2_000_000) == 0
-    assert log.prune(resume=confirmed, before=1_000_000) == 0
-    assert log.prune(resume=confirmed, before=2_000_000) == confirmed
-    assert sorted(tmp_path.glob("*.seg")) == segments[6:]
-    assert log.prune(resume=log.end, before=2_000_000) > 0
-    assert sorted(tmp_path.glob("*.seg")) == segments[10:]
-    assert asked(log, confirmed)[-1] == 29
     log.close()
 
 
