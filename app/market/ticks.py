@@ -15,6 +15,9 @@ OK, IDLE = "ok", "idle"
 BUY, SELL = "BUY", "SELL"
 TICKER, TRADES = "ticker", "trades"
 """What candles are made of."""
+IN_FUTURE = "time_in_future"
+"""Why a tick is rejected whose time is too far ahead; or else our clock is behind."""
+
 EXCHANGE_DOWN, OUTAGE = "exchange_down", "outage"
 
 _SYMBOL = re.compile(r"[A-Z0-9_]{1,32}", re.ASCII)
@@ -155,7 +158,7 @@ def check_time(time: int, answered: int) -> None:
     if time <= 0:
         raise Rejected("time_malformed")
     if time > answered + AHEAD_MS:
-        raise Rejected("time_in_future")
+        raise Rejected(IN_FUTURE)
 
 
 def plain(number: Decimal) -> str:

@@ -66,7 +66,12 @@ class ExchangeClock:
         self.offset: int | None = None
         self.measured = False
         self._doubted: int | None = None
-        self._due = 0
+        self._due = self._asked = 0
+
+    def doubt(self) -> None:
+        """What the exchange tells lies in the future: it may have set its clock, so the next
+        measure is not far off."""
+        self._due = min(self._due, self._asked + MEASURE_AGAIN_MS)
 
     def measure(self, now: int) -> None:
         """Ask the exchange for its clock if it is time to; where it has none, the Date header of
@@ -74,7 +79,7 @@ class ExchangeClock:
         if now < self._due:
             return
         # Not every time: two requests that both hang would hold up the log's clock.
-        self._due = now + MEASURE_AGAIN_MS
+        self._asked, self._due = now, now + MEASURE_AGAIN_MS
         try:
             settled = self._ask()
             if settled is False and self.offset is None:

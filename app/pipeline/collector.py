@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from app.exchanges.base import Answer, ExchangeError, TickerAdapter
 from app.live.hub import FeedState
-from app.market.ticks import IDLE, OK, Batch, Tick
+from app.market.ticks import IDLE, IN_FUTURE, OK, Batch, Tick
 from app.pipeline.changes import Changes
 from app.pipeline.clock import ExchangeClock
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
@@ -82,6 +82,8 @@ class Collector:
         state.state, state.retry_at = "polling", None
         state.last_good_poll, state.symbols = asked + offset, answer.listed
         state.rejected.update(rejected)
+        if rejected[IN_FUTURE]:
+            self._theirs.doubt()
 
     def _failed(self, asked: int, error: ExchangeError) -> None:
         answered = self._clock()

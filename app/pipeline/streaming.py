@@ -12,7 +12,7 @@ from app.exchanges.base import (
 )
 from app.live.hub import FeedState
 from app.market.coverage import ALL
-from app.market.ticks import IDLE, OK, Batch
+from app.market.ticks import IDLE, IN_FUTURE, OK, Batch
 from app.pipeline.clock import LEAP_MS, ExchangeClock
 from app.pipeline.fetching import Fetching, Known
 from app.pipeline.link import Held, Link, Wanted
@@ -287,6 +287,8 @@ class StreamCollector:
             self._held = held if outcome != IDLE else self._held
             raise
         self._state.rejected.update(+held.rejected)
+        if held.rejected[IN_FUTURE]:
+            self._theirs.doubt()
         self._state.last_poll = answered
         # A batch without the exchange's clock decides nothing, so it does not count as the first.
         self._start = self._start and offset is None

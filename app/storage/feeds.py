@@ -133,8 +133,8 @@ class FeedStore:
             observed.write_holes(connection, feed, closing.opened, closing.filled)
             observed.write_covers(connection, feed, closing.covers)
             observed.write_lines(connection, feed, closing.lines)
-            fetched = {cover.symbol for cover in closing.covers}
-            ids = self._ids(connection, _symbols(closing), fetched)
+            others = {one.symbol for one in (*closing.covers, *closing.untold)}
+            ids = self._ids(connection, _symbols(closing), others)
             changes = self._changes(connection, closing, ids, found.closed_through)
             unexpected = [change for change in changes if change.before is None]
             rows = [_row(one, ids[one.symbol], stored_at) for one in closing.candles]
