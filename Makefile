@@ -11,7 +11,7 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench bench-peers lock campaign
+.PHONY: help setup run demo test lint bench bench-peers lock campaign chaos
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test: .venv/ready ## run the tests
 
 campaign: .venv/ready ## run the tests that take long too, and try each property often
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -n 2 -m "campaign or not campaign"
+
+chaos: .venv/ready ## kill, freeze and cut off a real service and its MariaDB (CHAOS="--help")
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .
