@@ -11,6 +11,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 4
 BUSY_MS = 4_000
+IDLE_SECONDS = 30
+"""A session that is silent for so long is ended by the server, and what it had locked is free: its
+client may be frozen, or be gone without the server having heard of it."""
 
 MYSQL_SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
