@@ -135,7 +135,8 @@ def _stamp(file: int | Path) -> tuple[int, int]:
 
 
 class ServerLock:
-    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent."""
+    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent, as all
+    of the engine's."""
 
     def __init__(self, engine: Engine, purpose: str) -> None:
         self._engine = engine
@@ -170,7 +171,6 @@ class ServerLock:
         self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # The session must not go back to the pool, where it would keep the lock.
         self._session.detach()
-        self._session.execute(text(f"SET SESSION wait_timeout = {IDLE_SECONDS}"))
 
     def _query(self, sql: str) -> bool:
         assert self._session is not None

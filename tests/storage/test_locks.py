@@ -3,12 +3,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
 
 from app.storage.database import Unavailable
+from app.storage.feeds import FeedStore
 from app.storage.locks import FileLock, database_lock, migration_lock
+from tests.support import eventually
 
 HOLD = """
 import sys
@@ -138,3 +141,31 @@ def test_a_second_migration_waits_for_the_first(engine):
         assert not entered.wait(0.3)
     assert entered.wait(5)
     thread.join(5)
+
+
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_the_pool_gives_a_connection_up_before_the_server_does(engine):
+    with engine.connect() as connection:
+        assert engine.pool._recycle < connection.scalar(text("SELECT @@wait_timeout"))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_what_a_frozen_commit_has_locked_is_free_within_35_seconds(engine):
+    store = FeedStore(engine, "poloniex", "ticker")
+    store.take_over("log", 0)
+    begin = time.monotonic()
+    with engine.connect() as frozen:
+        frozen.execute(text("SELECT * FROM feed_positions FOR UPDATE"))
+        with pytest.raises(Unavailable):
+            store.take_over("log", 0)
+        eventually(lambda: taken_over(store), 40)
+        assert time.monotonic() - begin < 35
+        frozen.invalidate()
+
+
+def taken_over(store):
+    try:
+        return store.take_over("log", 0)
+    except Unavailable:
+        return None
