@@ -9,7 +9,8 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
-from tests.chaos.campaign import Plan, play, summary
+from tests.chaos.campaign import Figures, Plan, play, summary
+from tests.chaos.pair import play_pairs
 from tests.chaos.stage import Stage, say
 
 HELP = {
@@ -22,6 +23,8 @@ HELP = {
     "connections": "each misbehavior of the proxies, before the exchange and before the database",
     "cuts": "answers to COMMIT that are swallowed, 1 to 3 in a row",
     "deaths": "connections that die in the midst of a COMMIT",
+    "owner_kills": "kill -9 of whoever writes, of each of four pairs of services",
+    "owner_freezes": "SIGSTOP of whoever writes, of each of the four",
 }
 
 
@@ -57,13 +60,19 @@ def main(arguments: list[str]) -> int:
     given = options(arguments)
     plan = Plan(**{one.name: getattr(given, one.name) for one in fields(Plan)})
     planned = plan.faults(given.seed)
-    say(f"{len(planned)} faults, --seed {given.seed}")
+    say(f"{len(planned)} faults, and pairs of services, --seed {given.seed}")
     folder = Path(tempfile.mkdtemp(prefix="candlekeep-chaos."))
-    with Stage(folder, given.seed) as stage:
-        figures = play(stage, planned, given.seed)
-        say(f"\n{summary(stage, figures)}\n--seed {given.seed}")
+    figures = Figures()
+    if planned:
+        with Stage(folder, given.seed) as stage:
+            figures.add(found := play(stage, planned, given.seed))
+            say(summary(stage, found))
+    if plan.owner_kills or plan.owner_freezes:
+        kills, freezes = plan.owner_kills, plan.owner_freezes
+        figures.add(play_pairs(folder / "pairs", kills, freezes, given.seed))
+    say(f"\n{figures.table()}\n\n{figures.seconds / 60:.1f} minutes, --seed {given.seed}")
     if figures.count:
-        say(f"The service's log, its data and the database are kept in {folder}")
+        say(f"Logs, ticks and databases are kept in {folder}")
         return 1
     shutil.rmtree(folder)
     return 0

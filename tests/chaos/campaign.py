@@ -15,7 +15,8 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often what is done. seconds: of a freeze."""
+    """How often what is done. seconds: of a freeze; owner_kills, owner_freezes: of each pair of
+    services."""
 
     kills: int = 100
     worker_kills: int = 10
@@ -26,6 +27,8 @@ class Plan:
     connections: int = 2
     cuts: int = 10
     deaths: int = 2
+    owner_kills: int = 5
+    owner_freezes: int = 1
 
     def faults(self, seed: int) -> list[Fault]:
         """All of it, in the order of this seed."""
@@ -50,7 +53,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Figures:
-    """What a campaign found. failed: faults after which the service did not come back, in words."""
+    """What a campaign found: how often each fault was inflicted, and what was wrong, in words."""
 
     runs: Counter[str] = field(default_factory=Counter)
     violations: dict[str, list[str]] = field(default_factory=dict)
@@ -64,6 +67,13 @@ class Figures:
     def note(self, name: str, found: list[str]) -> None:
         if found:
             self.violations.setdefault(name, []).extend(found)
+
+    def add(self, other: "Figures") -> None:
+        """Take in those of another stage."""
+        self.runs += other.runs
+        for name, found in other.violations.items():
+            self.note(name, found)
+        self.seconds += other.seconds
 
     def table(self) -> str:
         """Faults, runs and violations."""
@@ -116,15 +126,14 @@ def finish(stage: Stage, figures: Figures, tell: Callable[[str], None]) -> None:
 
 
 def summary(stage: Stage, figures: Figures) -> str:
-    """For a person, at the end."""
+    """What was compared on a stage, for a person, at its end."""
     oracle, reader = stage.oracle, stage.reader
     partial = Counter(source for source, _ in oracle.partial)
     told = ", ".join(f"{count} of {source}" for source, count in sorted(partial.items()))
     return (
-        f"{figures.table()}\n\n"
-        f"{oracle.compared} comparisons of a window with the tape; "
-        f"not whole, and said so, all near faults: {told or 'none'}.\n"
+        f"{oracle.compared} comparisons of a window with the tape; not whole, and said so: "
+        f"{told or 'none'}, all near faults unless said above.\n"
         f"The reader read {reader.reads} times ({reader.failures} times there was no answer) and "
         f"met {reader.replaced} revisions, all of them listed unless said above.\n"
-        f"{figures.seconds / 60:.1f} minutes."
+        f"{figures.seconds / 60:.1f} minutes.\n"
     )

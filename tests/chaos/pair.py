@@ -2,22 +2,32 @@
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPException
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+
 from app.market.ticks import TICKER, TRADES
 from app.simulator.server import Server
-from tests.chaos.campaign import Figures, finish
+from tests.chaos.campaign import Figures, finish, summary
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import Stage, pause, say, with_group
+from tests.mariadb import private_server
 from tests.service.conftest import Service
 from tests.support import eventually, free_port
 
 TAKEOVER_SECONDS = {signal.SIGKILL: 10.0, signal.SIGSTOP: 35.0}
 """So soon the other one has to write when the owner is killed, and when it is frozen."""
+
+PATIENT = {"GUNICORN_CMD_ARGS": "--timeout 600"}
+"""gunicorn's master kills a worker that it has not heard of for 30 seconds. Both were frozen, so it
+would do that as soon as they go on, and the worker could not show what it does."""
 
 OWNER, STANDBY = "owner", "standby"
 
@@ -71,7 +81,7 @@ class Pair(Stage):
     def _environment(self, name: str = "one") -> dict[str, str]:
         data = self.folder / ("one" if self.one_folder else name) / "data"
         url = self._url or f"sqlite:///{self.folder / 'shared.db'}"
-        return {**self.settings(), "DATABASE_URL": url, "DATA_DIR": str(data)}
+        return {**self.settings(), **PATIENT, "DATABASE_URL": url, "DATA_DIR": str(data)}
 
     def _end(self) -> None:
         for service in self.services:
@@ -117,6 +127,31 @@ class Pair(Stage):
         eventually(lambda: "another process has taken over" in service.log.read_text(), 30)
 
 
+def play_pairs(
+    folder: Path, kills: int, freezes: int, seed: int, tell: Callable[[str], None] = say
+) -> Figures:
+    """Four pairs one after another: on SQLite and on MariaDB, on one DATA_DIR and on two."""
+    figures = Figures()
+    (folder / "mariadb").mkdir(parents=True)
+    with private_server(folder / "mariadb") as server:
+        for number, (kind, one) in enumerate(product(("SQLite", "MariaDB"), (True, False))):
+            name = f"{kind}, {'one DATA_DIR' if one else 'two DATA_DIRs'}"
+            (own := folder / f"pair{number}").mkdir()
+            url = None if kind == "SQLite" else _new_database(server, f"pair{number}")
+            with Pair(own, seed, url, one_folder=one) as pair:
+                figures.add(found := play_pair(pair, name, kills, freezes, seed, tell))
+                tell(f"{name}: {summary(pair, found)}")
+    return figures
+
+
+def _new_database(server: URL, name: str) -> str:
+    engine = create_engine(server)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
 def role(service: Service) -> str:
     """What /status says; empty where there is no answer."""
     try:
@@ -125,7 +160,9 @@ def role(service: Service) -> str:
         return ""
 
 
-def play_pair(pair: Pair, name: str, kills: int, freezes: int, seed: int, tell=say) -> Figures:
+def play_pair(
+    pair: Pair, name: str, kills: int, freezes: int, seed: int, tell: Callable[[str], None] = say
+) -> Figures:
     """Kill the owner, whoever it is, several times in a row, then freeze it; compare after each."""
     figures, begin, random = Figures(), time.monotonic(), Random(seed)
     for number in [signal.SIGKILL] * kills + [signal.SIGSTOP] * freezes:
