@@ -109,8 +109,7 @@ def play(
             f"{time.strftime('%H:%M:%S', time.gmtime())} [{number:3}/{len(planned)}] {fault.name}, "
             f"{told}: well after {time.monotonic() - started:.1f} s in all, {len(found)} violations"
         )
-        for problem in found[:MOST_SHOWN]:
-            tell(f"    {problem}")
+        show(found, tell)
     finish(stage, figures, tell)
     figures.seconds = time.monotonic() - begin
     return figures
@@ -121,6 +120,11 @@ def finish(stage: Stage, figures: Figures, tell: Callable[[str], None]) -> None:
     known = {problem for found in figures.violations.values() for problem in found}
     found = [problem for problem in stage.finish() if problem not in known]
     figures.note("at the end, over all", found)
+    show(found, tell)
+
+
+def show(found: list[str], tell: Callable[[str], None]) -> None:
+    """The first few of what was wrong."""
     for problem in found[:MOST_SHOWN]:
         tell(f"    {problem}")
 

@@ -98,9 +98,25 @@ class Oracle:
             return "invented"
         if whole and (source == TRADES or symbol in EXACT):
             return _differs(source, row, trades)
-        if not whole and not self._near(source, moment, LENGTHS[interval]):
+        if not whole and not self._excused(source, window, row):
             return f"coverage {row['coverage']} because of {row['reasons']}, far from any fault"
         return _foreign(row, trades) or self._lacking(source, symbol, row, trades)
+
+    def _excused(self, source: str, window: Window, row: Row) -> bool:
+        """Near a fault, or in a hole that reaches to one: a missing trade may have been anywhere
+        between the one before it and the one after."""
+        symbol, interval, moment = window
+        end = moment + LENGTHS[interval]
+        trades = self.market.trades
+        return self._near(source, moment, LENGTHS[interval]) or (
+            "sequence_gap" in row["reasons"]
+            and any(
+                not trades(symbol, end, one.begin - NEAR_MS)
+                and not trades(symbol, one.end + NEAR_MS, moment)
+                for one in self.disturbances
+                if source in one.blinds
+            )
+        )
 
     def _near(self, source: str, moment: int, length: int) -> bool:
         return any(

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from app.market.ticks import TICKER, TRADES
 from app.simulator.server import Server
-from tests.chaos.campaign import Figures, finish, summary
+from tests.chaos.campaign import Figures, finish, show, summary
 from tests.chaos.proxy import Proxy
 from tests.chaos.stage import Stage, pause, say, with_group
 from tests.mariadb import private_server
@@ -178,6 +178,7 @@ def play_pair(
             break
         figures.note(label, found)
         tell(f"{label}: taken over in {pair.takeovers[number][-1]:.1f} s, {len(found)} violations")
+        show(found, tell)
     finish(pair, figures, tell)
     figures.seconds = time.monotonic() - begin
     return figures

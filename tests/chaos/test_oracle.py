@@ -104,6 +104,16 @@ def test_near_a_fault_a_candle_may_be_partial_and_what_is_in_it_must_have_happen
     assert "holds more than" in found(market, stored, fault)[0]
 
 
+def test_a_hole_may_reach_from_a_fault_to_the_trade_before_and_no_further(market, stored):
+    rows = [of(stored, TRADES, "QUIET_USDT"), of(stored, TRADES, "BUSY1_USDT")]
+    for row in rows:
+        row |= {"coverage": 0.5, "reasons": ["sequence_gap"]}
+    later = rows[0]["open_time"] + 20_000
+    (problem,) = found(market, stored, Disturbance(later, later, frozenset((TRADES,))))
+    assert "BUSY1_USDT" in problem and "far from any fault" in problem
+    assert len(found(market, stored, Disturbance(later, later, frozenset((TICKER,))))) == 2
+
+
 def test_near_a_fault_a_candle_may_be_missing_but_not_called_silent(market, stored):
     row = of(stored, TICKER, "SLOW1_USDT")
     stored.rows[TICKER].remove(row)
