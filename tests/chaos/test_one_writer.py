@@ -1,4 +1,5 @@
-"""Two services, one writer: on one database, and on one DATA_DIR."""
+"""Two services, one writer: on one database, and on one DATA_DIR. What `make test` has of it is in
+tests/service/test_running.py and tests/storage/test_locks.py."""
 
 import signal
 
@@ -25,12 +26,6 @@ def plays(pair, kills, freezes):
     for source in ("ticker", "trades"):
         feeds = pair.owner().get("/status")["feeds"]
         assert [one["conflicts"] for one in feeds if one["source"] == source] == [0]
-
-
-@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("pair", [True], indirect=True)
-def test_when_the_owner_is_killed_the_other_on_its_data_dir_writes_on(pair):
-    plays(pair, 1, 0)
 
 
 @pytest.mark.campaign
