@@ -85,7 +85,8 @@ class Stage:
 
     def watch(self, stack: ExitStack) -> None:
         """From now on everything counts. What began in mid-window says so."""
-        self.start = self.checked = self.well - self.well % LONGEST + LONGEST
+        now = wall_clock()
+        self.start = self.checked = now - now % LONGEST + LONGEST
         self.reader = stack.enter_context(Reader(self.service))
 
     def settings(self) -> dict[str, str]:
