@@ -133,7 +133,7 @@ class Stage:
     def check(self) -> list[str]:
         """What is wrong with the windows that have closed since the last check."""
         start = self.checked - self.checked % LONGEST
-        self.checked = self.well
+        self.checked = max(self.checked, self.well)
         return self._compare(start, self.well)
 
     def finish(self) -> list[str]:
