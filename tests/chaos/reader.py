@@ -38,6 +38,10 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Read no more."""
         self._stop.set()
         self._thread.join(30)
 
@@ -88,7 +92,8 @@ class Reader:
 
     def problems(self, service: Any, start: int) -> list[str]:
         """What is not as this reader was shown it, and is not listed as a revision; of windows from
-        `start` (ms) on."""
+        `start` (ms) on. It is to be stopped before: what it saw meanwhile would be compared with
+        what was listed earlier."""
         found = []
         for source in SOURCES:
             found += self._gone(service, source, start)

@@ -141,6 +141,7 @@ class Stage:
         eventually(lambda: wall_clock() >= self.start + LONGEST, 30)
         self.wait_well()
         found = self._compare(self.start, self.well)
+        self.reader.stop()
         return found + self.reader.problems(self.service, self.start)
 
     def _compare(self, start: int, end: int) -> list[str]:
