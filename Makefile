@@ -11,7 +11,7 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench bench-peers lock campaign simulate sabotage
+.PHONY: help setup run demo test lint bench bench-peers lock campaign chaos simulate sabotage
 
 SEEDS ?= 300
 FIRST ?= 0
@@ -54,6 +54,9 @@ simulate: .venv/ready ## run SEEDS=300 seeds of crashes, outages and a hostile e
 
 sabotage: .venv/ready ## put defects into the code, one at a time: the simulation must notice each
 	$(BIN)/python -m tests.simulation --sabotage
+
+chaos: .venv/ready ## kill, freeze and cut off a real service and its MariaDB (CHAOS="--help")
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .

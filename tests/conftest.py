@@ -23,17 +23,25 @@ NO_SERVER = "no MariaDB: set TEST_DATABASE_URL or install Debian's mariadb-serve
 
 
 @pytest.fixture(scope="session")
-def mariadb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def own_mariadb() -> None:
+    """For tests that start a server of their own: they are skipped where there is none."""
+    if not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
+        if os.environ.get("CI") == "true":
+            pytest.fail(NO_SERVER)
+        pytest.skip(NO_SERVER)
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[URL]:
     """TEST_DATABASE_URL, else a private server for this run. What the database holds is dropped.
     Where tests run side by side each worker has a database of its own."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield _own_database(database_url(given))
-    elif not (shutil.which("mariadbd") and shutil.which("mariadb-install-db")):
-        if os.environ.get("CI") == "true":
-            pytest.fail(NO_SERVER)
-        pytest.skip(NO_SERVER)
     else:
+        request.getfixturevalue("own_mariadb")
         with private_server(tmp_path_factory.mktemp("mariadb")) as url:
             yield url
 
@@ -137,4 +145,4 @@ def engine(ready_url: URL) -> Iterator[Engine]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits longest begins first: at the end, one worker would wait and the other be idle."""
-    items.sort(key=lambda item: "service" not in item.path.parts)
+    items.sort(key=lambda item: not {"chaos", "service"} & {*item.path.parts})

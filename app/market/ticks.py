@@ -72,7 +72,8 @@ class Batch:
     and decide nothing. poll: the cadence, ms. start: the first batch of a collector's life.
     blind: its rows do not tell what happened since the batch before. away: symbols that this batch
     tells nothing about, though others of its feed are well. joined: those that a stream tells
-    about from now on.
+    about from now on. owed: since when (ms) trades are missing that are still to be asked for, 0
+    where none are: whoever goes on after a crash has to begin there.
     """
 
     asked: int
@@ -89,6 +90,7 @@ class Batch:
     covers: list[Cover] = field(default_factory=list)
     away: list[str] = field(default_factory=list)
     joined: list[str] = field(default_factory=list)
+    owed: int = 0
 
 
 class Rejected(ValueError):

@@ -132,7 +132,7 @@ class RunningFeed:
             self._hub.clock,
             self._state,
             lambda: self._wanted,
-            None if last is None else last.answered,
+            None if last is None else last.owed or last.answered,
         )
 
     def _make_builder(self) -> Step:

@@ -4,7 +4,8 @@ missing. Asks one symbol at a time and not too often; decides nothing about cand
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from app.exchanges.base import ExchangeError, Trade
+from app.exchanges.base import ExchangeError, Market, Trade
+from app.market.coverage import ALL
 from app.market.ids import Ids
 from app.market.ticks import Cover, Tick
 
@@ -18,6 +19,10 @@ MARGIN_MS = 10_000
 """What happened shortly before a connection was lost may not have been told any more."""
 
 ATTEMPTS = 5
+LOOK_BACK_MS = 600_000
+"""A trade that is missing by its id may be as old as the one before it; a crash meanwhile makes
+everything be asked for again from there on, which must not be days."""
+
 MOST_SYMBOLS = 20_000
 AGAIN_MS = 2_000
 
@@ -33,32 +38,43 @@ class Fetched(NamedTuple):
 
 class _Task(NamedTuple):
     """since: from when on (ms) nothing is known, None where only ids are missing; due: not to be
-    asked before, ms; left: how often it may still fail."""
+    asked before, ms; owed: since when (ms) something may be missing; left: how often it may still
+    fail."""
 
     since: int | None
     due: int
+    owed: int
     left: int = ATTEMPTS
 
 
 class Fetching:
-    """Times in exchange time, ms, but for `now` and `due`, which are the collector's."""
+    """Times in exchange time, ms, but for `now` and `due`, which are the collector's. recent: asks
+    for the trades of one symbol, markets for what is listed."""
 
-    def __init__(self, recent: Callable[[str], list[Trade]]) -> None:
-        self._recent = recent
+    def __init__(
+        self, recent: Callable[[str], list[Trade]], markets: Callable[[], list[Market]]
+    ) -> None:
+        self._recent, self._markets = recent, markets
         self._tasks: dict[str, _Task] = {}
         self._due = 0
         self.errors: list[ExchangeError] = []
 
     def lost(self, symbols: Iterable[str], since: int) -> None:
-        """Nothing is known of the symbols from then on; what is lost already stays so."""
+        """Nothing is known of the symbols from then on; what is lost already stays so. `ALL`: of
+        those that the exchange lists when it is asked."""
         for symbol in symbols:
             task = self._tasks.get(symbol)
             known = since if task is None or task.since is None else task.since
-            self._tasks[symbol] = _Task(min(known, since), 0)
+            owed = since if task is None else task.owed
+            self._tasks[symbol] = _Task(min(known, since), 0, min(owed, since))
 
-    def missing(self, symbol: str, now: int) -> None:
-        """Single trades are missing by their ids."""
-        self._tasks.setdefault(symbol, _Task(None, now + PATIENCE_MS))
+    def missing(self, symbol: str, now: int, since: int) -> None:
+        """Single trades since then are missing by their ids."""
+        self._tasks.setdefault(symbol, _Task(None, now + PATIENCE_MS, since))
+
+    def owed(self) -> int:
+        """Since when trades are missing that are still to be asked for; 0 where none are."""
+        return min((task.owed for task in self._tasks.values()), default=0)
 
     def waiting(self) -> bool:
         """Whether a symbol was lost and not asked for yet."""
@@ -77,6 +93,9 @@ class Fetching:
         self._due = now + PACE_MS
         task = self._tasks.pop(symbol)
         try:
+            if symbol == ALL and task.since is not None:
+                self.lost([market.symbol for market in self._markets()], task.since)
+                return None
             trades = self._recent(symbol)
         except ExchangeError as error:
             self._failed(symbol, task, now, error)
@@ -128,9 +147,14 @@ class Known:
         ids.closed.clear()
         return new
 
-    def with_holes(self) -> list[str]:
-        """The symbols of which an id is missing since the last call."""
-        found = [symbol for symbol, ids in self._ids.items() if ids.opened]
+    def with_holes(self) -> dict[str, int]:
+        """The symbols of which an id is missing since the last call, and when that trade may have
+        been at the earliest (ms)."""
+        found = {
+            symbol: min(hole.start for hole in ids.opened)
+            for symbol, ids in self._ids.items()
+            if ids.opened
+        }
         for symbol in found:
             self._ids[symbol].opened.clear()
         return found

@@ -20,8 +20,9 @@ def refold(
     subscriptions: Subscriptions,
 ) -> dict[Place, Bar]:
     """What closed windows hold by all that is in the log up to position `end`. Windows of which the
-    log may not have all, because it is younger or damaged, are left out."""
-    reach = reach_of(log, fold.shortest)
+    log may not have all, because it is younger, damaged or was not the one that they were built
+    from, are left out."""
+    reach = max(fold.reach, reach_of(log, fold.shortest))
     found = [place for place in places if place[1] >= reach]
     if not found:
         return {}

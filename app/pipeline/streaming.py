@@ -14,7 +14,7 @@ from app.live.hub import FeedState
 from app.market.coverage import ALL
 from app.market.ticks import IDLE, IN_FUTURE, OK, Batch
 from app.pipeline.clock import LEAP_MS, ExchangeClock
-from app.pipeline.fetching import Fetching, Known
+from app.pipeline.fetching import LOOK_BACK_MS, Fetching, Known
 from app.pipeline.link import Held, Link, Wanted
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
@@ -68,7 +68,7 @@ class StreamCollector:
         self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
         self._wanted, self._known_until, self._jitter = wanted, known_until, jitter
         self._theirs = ExchangeClock(adapter, clock, state)
-        self._fetching, self._known = Fetching(adapter.recent), Known()
+        self._fetching, self._known = Fetching(adapter.recent, adapter.markets), Known()
         self._link: Link | None = None
         self._held = Held()
         self._observed = 0
@@ -116,7 +116,8 @@ class StreamCollector:
         try:
             listed = [market.symbol for market in self._adapter.markets()]
         except ExchangeError:
-            listed = []
+            # It is asked again while the connection tells already.
+            listed = [ALL]
         return list(dict.fromkeys([*self._known.symbols, *listed]))
 
     def _follow(self, link: Link, wanted: Wanted) -> None:
@@ -173,12 +174,12 @@ class StreamCollector:
 
     def _fetch(self, link: Link, now: int) -> None:
         """Ask for what is missing, a symbol at a time."""
-        for symbol in self._known.with_holes():
-            self._fetching.missing(symbol, now)
+        offset = self._theirs.offset or 0
+        for symbol, since in self._known.with_holes().items():
+            self._fetching.missing(symbol, now, max(since, now + offset - LOOK_BACK_MS))
         if not link.told and link.tells(link.following) < link.following:
             # What is fetched has to reach up to where the connection begins to tell.
             return
-        offset = self._theirs.offset or 0
         found = self._fetching.step(now, offset, lambda name: bool(link.tells(frozenset((name,)))))
         for error in self._fetching.errors:
             self._trouble.note_aside(now, self._theirs.offset, error)
@@ -280,6 +281,7 @@ class StreamCollector:
             held.covers,
             away or [],
             sorted(held.joined),
+            self._fetching.owed(),
         )
         try:
             self._state.log_end = self._log.append(batch)

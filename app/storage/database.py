@@ -11,10 +11,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 4
 BUSY_MS = 4_000
+IDLE_SECONDS = 30
+"""A session that is silent for so long is ended by the server, and what it had locked is free: its
+client may be frozen, or be gone without the server having heard of it."""
 
 MYSQL_SESSION = (
     "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', "
-    "innodb_lock_wait_timeout = 3, lock_wait_timeout = 3"
+    f"innodb_lock_wait_timeout = 3, lock_wait_timeout = 3, wait_timeout = {IDLE_SECONDS}"
 )
 MYSQL_LOGIN_ERRORS = (1045, 1698)
 NO_LOGIN = (
@@ -59,7 +62,8 @@ def engine_options(
     if url.get_backend_name() == "mysql":
         options |= {
             "isolation_level": "READ COMMITTED",
-            "pool_recycle": 280,
+            # Before the server ends them.
+            "pool_recycle": IDLE_SECONDS - 10,
             "connect_args": {
                 "connect_timeout": CONNECT_SECONDS,
                 "read_timeout": answer_seconds,

@@ -31,7 +31,8 @@ class NotOwner(StoreError):
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
     closed yet; sequence: of the last row written; epoch: grows with every change of owner;
-    revised: how often what had been readable was changed or deleted, see `_voids_pages`."""
+    revised: how often what had been readable was changed or deleted, see `_voids_pages`;
+    log_since: what closed before it (ms) was built from another log."""
 
     log_id: str
     resume: int
@@ -40,6 +41,7 @@ class Position(NamedTuple):
     sequence: int
     epoch: int
     revised: int = 0
+    log_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class FeedStore:
                 return mine
             mine = found._replace(epoch=found.epoch + 1)
             if found.log_id != log_id or found.applied > end:
-                mine = mine._replace(log_id=log_id, resume=end, applied=end)
+                # Its log and ours may alternate: neither has what the other one was written for.
+                mine = mine._replace(
+                    log_id=log_id, resume=end, applied=end, log_since=mine.closed_through
+                )
             self._move(connection, mine)
             return mine
 
@@ -96,13 +101,15 @@ class FeedStore:
             since = observed.parts_since(connection, feed, shortest)
             since = closed_through if since is None else since
             trades = self.source == TRADES
+            reach = observed.changeable_since(connection, feed, shortest, closed_through)
+            log_since = connection.scalar(select(feed_positions.c.log_since).where(self._here))
             return Resume(
                 closed_through,
                 self._parts(connection, shortest, max(horizon, since), closed_through),
                 observed.spans(connection, feed, horizon, FOREVER),
                 observed.covers(connection, feed, horizon, FOREVER),
                 since,
-                observed.changeable_since(connection, feed, shortest, closed_through),
+                max(reach, log_since or 0),
                 observed.lines(connection, feed) if trades else {},
                 observed.holes(connection, feed, closed_through - DAY) if trades else {},
             )

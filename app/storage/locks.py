@@ -4,7 +4,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -12,11 +12,13 @@ from typing import Protocol
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.storage.database import translated
+from app.storage.database import IDLE_SECONDS, translated
 
-IDLE_SECONDS = 30
-"""The server ends a session that is silent for so long, so a frozen owner loses its lock."""
+ALIVE_SECONDS = 2.0
+"""An owner that works is heard of sooner."""
+
 MIGRATION_SECONDS = 600.0
+MIGRATION = "migration"
 
 
 class Lock(Protocol):
@@ -28,23 +30,38 @@ class Lock(Protocol):
 
 
 class FileLock:
-    """An advisory lock on a file; the kernel drops it when the process ends, however it ends."""
+    """An advisory lock on a file; the kernel drops it when the process ends, however it ends.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Each `hold` leaves its time on the file. From a process that has not called it for `lease`
+    seconds, because it is frozen, another one takes the lock; None: never. wall, monotonic:
+    seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        lease: float | None = IDLE_SECONDS,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._lease = path, lease
+        self._wall, self._monotonic = wall, monotonic
         self._file: int | None = None
+        self._seen: tuple[int, int] | None = None
+        self._since = 0.0
 
     def hold(self) -> bool:
         """False where another process holds it. OSError where the file cannot be made."""
-        if self._file is not None:
-            return True
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
+        if self._file is None:
+            self._take()
+        if self._file is None:
             return False
-        self._file = file
+        if not self._is_ours(self._file):
+            self.release()
+            return False
+        if self._lease is not None:
+            now = int(self._wall() * 1e9)
+            os.utime(self._file, ns=(now, now))
         return True
 
     def release(self) -> None:
@@ -53,9 +70,73 @@ class FileLock:
             os.close(self._file)
             self._file = None
 
+    def _take(self) -> None:
+        file = self._open(self._path)
+        if _locked(file):
+            self._file = file
+            return
+        stale = self._is_stale(file)
+        os.close(file)
+        if stale:
+            self._seize()
+
+    def _seize(self) -> None:
+        """Put a locked file of our own in the place of one that its process has forgotten. No two
+        do it at a time, as the folder is locked meanwhile."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not _locked(folder) or _stamp(self._path) != self._seen:
+                return
+            own = self._path.with_name(f"{self._path.name}.new")
+            file = self._open(own)
+            if _locked(file):
+                own.replace(self._path)
+                self._file = file
+            else:
+                os.close(file)
+        finally:
+            os.close(folder)
+
+    def _is_stale(self, file: int) -> bool:
+        """Whether the holder has not been heard of for the lease: by what we saw ourselves, or by
+        the file's time, which a step of the host's clock must not make look old."""
+        if self._lease is None:
+            return False
+        stamp, now = _stamp(file), self._monotonic()
+        if stamp != self._seen:
+            self._seen, self._since = stamp, now
+        silent, age = now - self._since, self._wall() - stamp[1] / 1e9
+        return silent >= self._lease or (age >= self._lease and silent >= ALIVE_SECONDS)
+
+    def _is_ours(self, file: int) -> bool:
+        """Whether the file still stands where everybody looks for it."""
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    @staticmethod
+    def _open(path: Path) -> int:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _stamp(file: int | Path) -> tuple[int, int]:
+    """Which file, and when its holder was last heard of (ns)."""
+    state = os.stat(file)
+    return state.st_ino, state.st_mtime_ns
+
 
 class ServerLock:
-    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent."""
+    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent, as all
+    of the engine's."""
 
     def __init__(self, engine: Engine, purpose: str) -> None:
         self._engine = engine
@@ -90,7 +171,6 @@ class ServerLock:
         self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # The session must not go back to the pool, where it would keep the lock.
         self._session.detach()
-        self._session.execute(text(f"SET SESSION wait_timeout = {IDLE_SECONDS}"))
 
     def _query(self, sql: str) -> bool:
         assert self._session is not None
@@ -101,7 +181,7 @@ class ServerLock:
 def migration_lock(engine: Engine) -> Iterator[None]:
     """Lets one process migrate at a time; the others wait, up to MIGRATION_SECONDS, for the
     database to say that it is their turn. TimeoutError if it never is."""
-    lock = _lock(engine, "migration")
+    lock = _lock(engine, MIGRATION)
     deadline = time.monotonic() + MIGRATION_SECONDS
     pause = threading.Event()
     while not lock.hold():
@@ -124,4 +204,6 @@ def _lock(engine: Engine, purpose: str) -> Lock:
         return ServerLock(engine, purpose)
     # One file, whatever links lead to it.
     path = Path(engine.url.database or "").resolve()
-    return FileLock(path.with_name(f"{path.name}.{purpose}"))
+    # A migration may take its time, and does nothing else meanwhile.
+    lease = None if purpose == MIGRATION else IDLE_SECONDS
+    return FileLock(path.with_name(f"{path.name}.{purpose}"), lease)

@@ -184,6 +184,8 @@ feed_positions = db.Table(
     Column("epoch", BigInteger, nullable=False),
     # How often what had been readable was changed or deleted: what is cached then is void.
     Column("revised", BigInteger, nullable=False),
+    # What closed before (ms) was built from another log, and cannot be put together from this one.
+    Column("log_since", BigInteger, nullable=False),
 )
 
 stored_intervals = db.Table(

@@ -196,3 +196,29 @@ def test_other_intervals_make_no_holes(house):
     in_fives(house, 960, 1_500, trades)
     assert house.table(missing_ids, "after_id") == []
     assert house.rows()[-1][4] == ONE
+
+
+def with_log(house, name):
+    """Go on with another DATA_DIR."""
+    house.log.close()
+    house.log, house.identity, house.folder = None, name, house.folder.with_name(name)
+    house.restart()
+
+
+def test_a_window_is_not_put_together_from_a_log_that_it_was_not_built_from(house):
+    house.seconds(0, 70, trade(1, 61_000))
+    with_log(house, "two")
+    house.live(drain(75_000, 76_000, start=True, blind=True, joined=[ALL]))
+    house.seconds(76, 130, trade(3, 80_000))
+    ((_, count, share),) = shares(house)
+    before = house.everything()
+    assert (count, share < 1) == (1, True)
+    with_log(house, "log")
+    cover = Cover("BTC_USDT", START + 60_000, START + 130_000)
+    house.live(drain(130_000, 131_000, trade(1, 61_000), trade(2, 72_000), covers=[cover]))
+    house.seconds(131, 135)
+    assert house.everything() == before, "trade 3 is in the other log only"
+    assert house.state.late_ticks == 2
+    house.restart()
+    house.live(drain(135_000, 136_000, trade(2, 72_000), covers=[cover])).seconds(136, 140)
+    assert house.everything() == before

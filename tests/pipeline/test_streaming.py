@@ -99,6 +99,7 @@ class World:
         return self.past[symbol]
 
     def markets(self):
+        self.fail("markets")
         return [Market("BTC_USDT"), Market("LTC_USDT")]
 
     def server_time(self):
@@ -277,6 +278,34 @@ def test_what_cannot_be_fetched_is_tried_again_and_then_left():
     assert len(world.asked_for()) == 5
     assert world.good()[0].answered < START + 3_000, "it does not keep the stream from counting"
     assert world.state.errors["unexpected_answer"] == 5
+
+
+def test_what_is_still_to_be_fetched_is_written_down_so_that_a_crash_does_not_forget_it():
+    world = World(lost=START - 8_000)
+    world.past = {"BTC_USDT": [trade(4, -7_000)]}
+    world.run(4)
+    assert world.good()[-1].owed == START - 8_000, "ETH_USDT could not be asked for yet"
+    world.past["ETH_USDT"] = []
+    world.run(3)
+    assert world.good()[-1].owed == 0
+    world.tell(world.now - START + 100, trade(5, 7_050), trade(7, 7_080))
+    world.run(0.3)
+    assert world.good()[-1].owed == START + 7_050, "6 may be as old as 5"
+    world.past["BTC_USDT"] = [trade(6, 7_060)]
+    world.run(2)
+    assert world.ids() == [4, 5, 7, 6] and world.good()[-1].owed == 0
+
+
+def test_which_markets_were_lost_is_asked_again_where_the_exchange_does_not_tell():
+    world = World([ALL], lost=START - 5_000)
+    world.past = {name: [trade(1, -100, name)] for name in ("BTC_USDT", "LTC_USDT")}
+    world.errors["markets"] = Unavailable("timeout")
+    world.run(3)
+    assert world.asked_for() == [] and world.good()[-1].owed == START - 5_000
+    del world.errors["markets"]
+    world.run(3)
+    assert sorted(world.asked_for()) == ["BTC_USDT", "LTC_USDT"]
+    assert world.good()[-1].owed == 0
 
 
 def test_a_missing_id_is_asked_for_unless_it_comes_by_itself():

@@ -50,6 +50,7 @@ class House:
     """A log, a store, and builders that come and go."""
 
     intervals = (MINUTE, 5 * MINUTE, 10 * MINUTE)
+    identity = "log"
 
     def __init__(self, engine, folder):
         self.engine, self.folder, self.now = engine, folder, 0
@@ -60,7 +61,7 @@ class House:
     def restart(self):
         if self.log is not None:
             self.log.close()
-        self.log = SegmentLog(self.folder, "identity", segment_bytes=2_000)
+        self.log = SegmentLog(self.folder, self.identity, segment_bytes=2_000)
         self.state = FeedState()
         fold = FeedFold(self.intervals, Pace(2_000, 2_000), "trades")
         store = FeedStore(self.engine, *FEED)

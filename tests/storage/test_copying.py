@@ -50,7 +50,7 @@ def fill(engine, rows):
         replaced = candle(0, revision=1, volume=TINY, cause="late_tick", replaced_at=7)
         connection.execute(insert(candle_revisions), [replaced])
         connection.execute(insert(unobserved), [span])
-        position = {**FEED, "log_id": "a" * 32, "revised": 2, **POSITION}
+        position = {**FEED, "log_id": "a" * 32, "revised": 2, "log_since": 30_000, **POSITION}
         connection.execute(insert(feed_positions), [position])
         kept = {**FEED, "interval_ms": MINUTE, "since": 0, "until": 2**63 - 1}
         connection.execute(insert(stored_intervals), [kept])
