@@ -140,7 +140,7 @@ class FeedStore:
             observed.write_holes(connection, feed, closing.opened, closing.filled)
             observed.write_covers(connection, feed, closing.covers)
             observed.write_lines(connection, feed, closing.lines)
-            others = {one.symbol for one in (*closing.covers, *closing.untold)}
+            others = {one.symbol for one in closing.covers} | {one.symbol for one in closing.untold}
             ids = self._ids(connection, _symbols(closing), others)
             changes = self._changes(connection, closing, ids, found.closed_through)
             unexpected = [change for change in changes if change.before is None]

@@ -3,6 +3,7 @@ boundaries mean nothing; a position is the number of bytes before it, in all seg
 """
 
 import errno
+import fcntl
 import os
 import re
 import uuid
@@ -79,7 +80,10 @@ class SegmentLog:
         self._end = 0 if last is None else last + self._path(last).stat().st_size
         self._start = self._end
         self._file: int | None = None
-        if last is not None and not read_only:
+        if last is not None and self._end == last and not read_only:
+            # Whoever made it and is frozen may hold it for ever.
+            self._path(last).unlink()
+        elif last is not None and not read_only:
             # Builders will rely on bytes that a killed process had written and not synced.
             self._sync_segment(last)
 
@@ -222,17 +226,28 @@ class SegmentLog:
     def _begin_segment(self) -> None:
         self.close()
         self._start = self._end
-        # Whatever stands there is what a failed append could not take back.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         with advice():
             file = os.open(self._path(self._start), flags, 0o644)
         try:
+            self._claim(file)
+            # Whatever stands there is what a failed append could not take back.
+            os.ftruncate(file, 0)
             sync_folder(self._folder)
         except BaseException:
             # Without a promise for its name nothing may be written into it.
             os.close(file)
             raise
         self._file = file
+
+    @staticmethod
+    def _claim(file: int) -> None:
+        """A process that was frozen until another one took over must not empty that one's
+        segment."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(errno.EBUSY, "another process writes this log") from error
 
     def _sync_segment(self, start: int) -> None:
         """Have the disk promise what an earlier process may have written without."""

@@ -35,8 +35,6 @@ class Disk:
         self._paths[file] = path
         if fresh:
             self._new.add(path)
-        if flags & os.O_TRUNC:
-            self._synced[path] = 0
         return file
 
     def close(self, file: int) -> None:
@@ -58,6 +56,12 @@ class Disk:
         written = os.write(file, data[:size])
         self._point("after write" if written == len(data) else "amid write")
         return written
+
+    def ftruncate(self, file: int, size: int) -> None:
+        """os.ftruncate"""
+        os.ftruncate(file, size)
+        path = self._paths[file]
+        self._synced[path] = min(size, self._synced.get(path, 0))
 
     def sync(self, file: int) -> None:
         """os.fdatasync"""

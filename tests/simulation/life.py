@@ -73,7 +73,7 @@ class Life:
         jitter: Callable[[], float] = world.random.random
         if world.source == TRADES:
             last = self.log.last_good()
-            known = None if last is None else last.answered
+            known = None if last is None else last.owed or last.answered
             return StreamCollector(
                 Stream(world),
                 self.log,

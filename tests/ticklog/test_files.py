@@ -153,3 +153,27 @@ def test_segments_without_a_known_time_hide_nothing_of_the_ones_before(tmp_path)
     found = [e.batch.answered for e in log.read(log.find(1_500)) if e.batch.offset == 0]
     assert found[-3:] == [2_010, 3_010, 9_010]
     log.close()
+
+
+def test_a_log_that_another_process_has_taken_over_is_not_emptied(tmp_path):
+    frozen = SegmentLog(tmp_path / "feed", "identity", segment_bytes=100)
+    frozen.append(batch_at(1_000))
+    owner = SegmentLog(tmp_path / "feed", "identity")
+    owner.append(batch_at(2_000))
+    with pytest.raises(OSError, match="another process writes this log"):
+        frozen.append(batch_at(3_000))
+    owner.append(batch_at(4_000))
+    assert [entry.batch.asked for entry in owner.read(0)] == [1_000, 2_000, 4_000]
+    frozen.close()
+    owner.close()
+
+
+def test_an_empty_segment_of_a_frozen_process_holds_nobody_up(tmp_path):
+    frozen = SegmentLog(tmp_path / "feed", "identity")
+    frozen._begin_segment()
+    owner = SegmentLog(tmp_path / "feed", "identity")
+    owner.append(batch_at(2_000))
+    frozen.append(batch_at(3_000))
+    assert [entry.batch.asked for entry in owner.read(0)] == [2_000]
+    frozen.close()
+    owner.close()
