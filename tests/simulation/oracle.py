@@ -13,6 +13,7 @@ from tests.simulation.life import INTERVALS, POLL
 from tests.simulation.world import Key, World, every_revision
 
 SHORTEST, GRACE, PATIENCE = INTERVALS[0], 2_000, 2_000 + 2_500 + 2_000
+AHEAD = 5_000
 APART = 2_500
 """Good polls that were asked so far apart (ms) still observe the time between them."""
 
@@ -154,35 +155,52 @@ def _of_trades(world: World) -> Iterator[tuple[str, Seen]]:
 def _of_polls(world: World) -> Iterator[tuple[str, Seen]]:
     """The last prices that were news (rule 12), of the answers that are in the log."""
     last: dict[str, tuple[int, Decimal]] = {}
-    told: dict[str, Decimal] = {}
     order, closed, first = 0, 0, _first_window(world)
     periods = _periods(world)
+    for batch, baseline, symbol, time, price in _changed(world):
+        if symbol:
+            before = last.get(symbol)
+            if batch.asked < periods[symbol][0]:
+                continue
+            if before is not None and (time < before[0] or (time, price) == before):
+                continue
+            last[symbol] = time, price
+            window = time - time % SHORTEST
+            order += 1
+            if window >= first and not (baseline and window < closed):
+                yield symbol, Seen(time, order, price, late=window < closed)
+        else:
+            closed = max(closed or batch.asked - batch.asked % SHORTEST, _decided(batch))
+
+
+Row = tuple[Batch, bool, str, int, Decimal]
+
+
+def _changed(world: World) -> Iterator[Row]:
+    """The rows that a collector writes down: (batch, whether it is the first of its symbol, symbol,
+    time, price), and after those of each batch one without a symbol."""
+    told: dict[str, Decimal] = {}
+    ahead: dict[str, tuple[int, Decimal]] = {}
     for batch in _log(world):
+        if batch.start:
+            told, ahead = {}, {}
         if batch.offset is None:
             continue
-        if batch.start:
-            told = {}
-        closed = closed or batch.asked - batch.asked % SHORTEST
-        if batch.outcome == OK:
-            for symbol, (time, price) in world.polls[batch.asked].rows.items():
-                baseline = symbol not in told
-                same = told.get(symbol) == price
+        rows = world.polls[batch.asked].rows if batch.outcome == OK else {}
+        for symbol, row in rows.items():
+            for time, price in (*([ahead[symbol]] if symbol in ahead else ()), row):
+                ahead.pop(symbol, None)
+                baseline, same = symbol not in told, told.get(symbol) == price
+                if world.timed and time > batch.answered + AHEAD:
+                    # It may be in time for the next poll.
+                    ahead[symbol] = time, price
+                    continue
                 told[symbol] = price
-                if not world.timed:
-                    time = (batch.asked + batch.answered) // 2
-                    if baseline or same:
-                        continue
-                if batch.asked < periods[symbol][0]:
-                    continue
-                before = last.get(symbol)
-                if before is not None and (time < before[0] or (time, price) == before):
-                    continue
-                last[symbol] = time, price
-                window = time - time % SHORTEST
-                order += 1
-                if window >= first and not (baseline and window < closed):
-                    yield symbol, Seen(time, order, price, late=window < closed)
-        closed = max(closed, _decided(batch))
+                if world.timed:
+                    yield batch, baseline, symbol, time, price
+                elif not baseline and not same:
+                    yield batch, False, symbol, (batch.asked + batch.answered) // 2, price
+        yield batch, False, "", 0, Decimal(0)
 
 
 def _decided(batch: Batch) -> int:

@@ -169,7 +169,8 @@ class World:
             start = moment()
             name = random.choice((*ERRORS, "stale", "vanish", "cut", "silent"))
             self.exchange.faults.append(Fault(start, start + random.randint(300, 9_000), name))
-            self.troubles.append((start, start + 9_000))
+            # Who was banned waits for two minutes.
+            self.troubles.append((start, start + (130_000 if name == "banned" else 9_000)))
         for _ in range(random.choice((0, 1, 1, 2, 4))):
             target = random.choice((None, *CRASH_POINTS))
             yield moment(), "arm", (target, random.randint(0, 12))
