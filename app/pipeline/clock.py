@@ -69,8 +69,8 @@ class ExchangeClock:
         self._due = self._asked = 0
 
     def doubt(self) -> None:
-        """What the exchange tells lies in the future: it may have set its clock, so the next
-        measure is not far off."""
+        """What the exchange tells is not of now: it may have set its clock, so the next measure is
+        not far off."""
         self._due = min(self._due, self._asked + MEASURE_AGAIN_MS)
 
     def measure(self, now: int) -> None:

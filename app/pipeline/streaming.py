@@ -30,6 +30,9 @@ DEAD_MS = 3_000
 PING_MS = 15_000
 """A talkative exchange wants to hear from us as well: Poloniex every 30 s."""
 
+STRANGE_MS = 5_000
+"""Trades are pushed sooner, or else the exchange's clock is not what it was."""
+
 STALL_MS = 2_000
 """After such a pause of ours, what the socket holds may be old: only a pong tells."""
 
@@ -150,6 +153,9 @@ class StreamCollector:
         self._held.rejected.update(heard.rejected)
         self._held.rejected["not_asked_for"] += len(heard.trades) - len(asked_for)
         self._held.take(asked_for, now + (self._theirs.offset or 0), self._known)
+        if any(trade.time < now + (self._theirs.offset or 0) - STRANGE_MS for trade in asked_for):
+            # It may have set its clock back.
+            self._theirs.doubt()
         if heard.messages:
             link.heard = now
         if heard.joined:
