@@ -62,7 +62,10 @@ def _problems(world: World, again: bool) -> Iterator[str]:
         if world.damaged:
             rows = {key: row for key, row in rows.items() if row.coverage == 1}
             closed = {key: found for key, found in closed.items() if key in rows}
-        yield from _equal(rows, closed, world.torn or world.pruned)
+        again = {key for key in closed.keys() | rows.keys() if _comes_twice(world, key)}
+        closed = {key: found for key, found in closed.items() if key not in again}
+        once = {key: row for key, row in rows.items() if key not in again}
+        yield from _equal(once, closed, world.torn or world.pruned)
         if world.source == TICKER and not world.damaged and not world.exchange.step:
             yield from _coverage(world, rows)
         if again and not world.torn and not world.pruned:
@@ -253,14 +256,17 @@ def _equal(rows: dict, expected: Windows, lossy: bool) -> Iterator[str]:
 def _whole(world: World, rows: dict, truth: Windows) -> Iterator[str]:
     """What says that it is whole is what really happened. Of times that an exchange shows twice,
     having set its clock back, nobody can say that."""
-    exchange = world.exchange
-    twice = exchange.stepped + min(exchange.step, 0), exchange.stepped + 9_000
     for key, row in rows.items():
-        again = exchange.step < 0 and key[2] < twice[1] and key[2] + key[1] > twice[0]
         if key not in truth:
             yield f"never happened: {key} {row}"
-        elif row.coverage == 1 and not again and row[:10] != _bar(truth[key]):
+        elif row.coverage == 1 and not _comes_twice(world, key) and row[:10] != _bar(truth[key]):
             yield f"not whole: {key} {row} instead of {_bar(truth[key])}"
+
+
+def _comes_twice(world: World, key: Key) -> bool:
+    exchange = world.exchange
+    begin, end = exchange.stepped + min(exchange.step, 0), exchange.stepped + 9_000
+    return exchange.step < 0 and key[2] < end and key[2] + key[1] > begin
 
 
 def _undisturbed(world: World, rows: dict, truth: Windows) -> Iterator[str]:
