@@ -62,13 +62,14 @@ def _problems(world: World, again: bool) -> Iterator[str]:
         if world.damaged:
             rows = {key: row for key, row in rows.items() if row.coverage == 1}
             closed = {key: found for key, found in closed.items() if key in rows}
-        again = {key for key in closed.keys() | rows.keys() if _comes_twice(world, key)}
-        closed = {key: found for key, found in closed.items() if key not in again}
-        once = {key: row for key, row in rows.items() if key not in again}
+        twice = {key for key in closed.keys() | rows.keys() if _comes_twice(world, key)}
+        closed = {key: found for key, found in closed.items() if key not in twice}
+        once = {key: row for key, row in rows.items() if key not in twice}
         yield from _equal(once, closed, world.torn or world.pruned)
         if world.source == TICKER and not world.damaged and not world.exchange.step:
             yield from _coverage(world, rows)
-        if again and not world.torn and not world.pruned:
+        # A restart in the midst of such times does not know that they come again.
+        if again and not (world.torn or world.pruned or world.exchange.step < 0):
             yield from _again(world, every)
     through = world.life.state.closed_through or 0
     if through < world.end:
