@@ -101,7 +101,7 @@ class Poloniex:
         body = self._http.get("/timestamp").body
         try:
             shown = msgspec.convert(lenient(body), _Timestamp, strict=False).serverTime
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeError) as error:
             raise unexpected(body) from error
         if shown not in EPOCH_MS:
             raise unexpected(body)
