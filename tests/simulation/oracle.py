@@ -265,8 +265,9 @@ def _whole(world: World, rows: dict, truth: Windows) -> Iterator[str]:
 
 
 def _comes_twice(world: World, key: Key) -> bool:
+    """The collector measures the clock once a minute: so long it may log the old one."""
     exchange = world.exchange
-    begin, end = exchange.stepped + min(exchange.step, 0), exchange.stepped + 9_000
+    begin, end = exchange.stepped + min(exchange.step, 0), exchange.stepped + 65_000
     return exchange.step < 0 and key[2] < end and key[2] + key[1] > begin
 
 
