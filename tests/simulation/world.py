@@ -87,6 +87,8 @@ class World:
         self.batches: dict[tuple[bool, int], Batch | None] = {}
         """All that ever was in the logs of the first host and of the other one, by position; None
         where it cannot be read."""
+        self.first: dict[str, object] = {}
+        """The id of each symbol that was in the log first."""
         self.told: set[tuple[str, object]] = set()
         """Ids of trades that were in the log at any time, with their symbols."""
         self.shown: dict[tuple[Key, int], tuple] = {}
@@ -288,6 +290,7 @@ class World:
             self.batches[place] = entry.batch
             for tick in entry.batch.ticks if entry.batch else ():
                 self.told.add((tick.symbol, tick.id))
+                self.first.setdefault(tick.symbol, tick.id)
 
     def _end_process(self) -> None:
         power = self.random.random() < 0.4
