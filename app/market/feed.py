@@ -17,6 +17,9 @@ from app.market.ticks import OK, TICKER, TRADES, Batch, Tick
 from app.market.unseen import Unseen
 from app.market.windows import window_open
 
+MOST_SERIES = 20_000
+"""No exchange lists so many: it makes names up, and those that trade no more are forgotten."""
+
 
 class _Series:
     """The open windows of one symbol. parts: the closed ones of the shortest interval that lie in
@@ -80,6 +83,8 @@ class FeedFold:
             return 0
         if self.observation.begin(batch.asked):
             self._taken = self.observation.closed_through
+            # What ended before is not built, whatever the log may know of it.
+            self.reach = max(self.reach, self._taken)
         late, reach = 0, min(self.reach, self.observation.closed_through)
         for symbol, ticks in by_symbol(batch.ticks).items():
             taken = subscriptions.chosen(ticks, batch.asked, self.source)
@@ -244,5 +249,6 @@ class FeedFold:
         self._unseen.forget(horizon)
         for symbol, series in list(self._series.items()):
             series.parts = {at: bar for at, bar in series.parts.items() if at >= horizon}
-            if not series.parts and not series.folds and series.sifter.is_done(horizon):
+            idle = not series.parts and not series.folds and series.sifter.is_done(horizon)
+            if idle and len(self._series) > MOST_SERIES:
                 del self._series[symbol]

@@ -68,6 +68,12 @@ class Observation:
         self.resume(start, asked)
         return True
 
+    def again(self, asked: int, poll: int) -> None:
+        """A new collector begins at a time (ms) that was observed already: an exchange's clock went
+        back while nobody looked, and what it shows from now on has to be observed."""
+        if asked < self.frontier - 2 * poll:
+            self.frontier = asked
+
     def damaged(self) -> None:
         """Part of the log could not be read: whatever it held was not observed."""
         self._damaged = True

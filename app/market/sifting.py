@@ -32,8 +32,7 @@ class Sifter(Protocol):
         """Windows that ended by `before` (ms) are closed: nothing of them need be told apart."""
 
     def is_done(self, before: int) -> bool:
-        """Whether nothing is known that matters after `before` (ms): memory stays in step with what
-        trades, whatever names an exchange makes up."""
+        """Whether what is known matters little after `before` (ms)."""
 
 
 class LastPrices:
@@ -57,7 +56,7 @@ class LastPrices:
         """There is nothing but the last row."""
 
     def is_done(self, before: int) -> bool:
-        """See `Sifter`. A row that old is late, whatever came before it."""
+        """See `Sifter`. Without it, a row that is told again counts as late."""
         return self._seen is None or self._seen[0] < before
 
 

@@ -89,7 +89,7 @@ def _are_amounts(
             return False
         if highest * largest >= _LIMIT / 100:
             for tick in ticks:
-                check_amount(tick.price, tick.size or Decimal(0))
+                check_amount(tick.price, Decimal(0) if tick.size is None else tick.size)
     except (InvalidOperation, Rejected, TypeError):
         return False
     return True

@@ -141,9 +141,14 @@ def _check_range(number: Decimal, reason: str = "price_out_of_range") -> None:
         raise Rejected(reason)
 
 
+def is_symbol(text: str) -> bool:
+    """Whether it is 1 to 32 ASCII capitals, digits and underscores."""
+    return bool(_SYMBOL.fullmatch(text))
+
+
 def check_symbol(symbol: str) -> None:
-    """Rejected unless `symbol` is 1 to 32 ASCII capitals, digits and underscores."""
-    if not _SYMBOL.fullmatch(symbol):
+    """Rejected unless it is one, see `is_symbol`."""
+    if not is_symbol(symbol):
         raise Rejected("symbol_malformed")
 
 

@@ -137,6 +137,8 @@ class Builder:
             self._store.take_up(ready, since, self._epoch)
             self._refresh(self._clock())
         with self._folding:
+            if batch.start and batch.offset is not None and entry.end > self._replayed:
+                self._fold.observation.again(batch.asked, batch.poll)
             if batch.offset is not None and not self._fold.observation.closed_through:
                 # Another owner may have begun, closed nothing, and kept its log to itself.
                 self._fold.missed(self._subscriptions.earliest, batch.asked)

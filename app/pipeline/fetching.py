@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.exchanges.base import ExchangeError, Market, Trade
 from app.market.coverage import ALL
 from app.market.ids import Ids
-from app.market.ticks import Cover, Tick
+from app.market.ticks import Cover, Tick, is_symbol
 
 PACE_MS = 125
 """Between two requests: Poloniex allows 10 a second of its kind."""
@@ -94,7 +94,7 @@ class Fetching:
         task = self._tasks.pop(symbol)
         try:
             if symbol == ALL and task.since is not None:
-                self.lost([market.symbol for market in self._markets()], task.since)
+                self.lost(symbols_of(self._markets()), task.since)
                 return None
             trades = self._recent(symbol)
         except ExchangeError as error:
@@ -112,15 +112,21 @@ class Fetching:
             self._tasks[symbol] = again
 
 
+def symbols_of(markets: Iterable[Market]) -> list[str]:
+    """Those that can be symbols: the others have no trades that count."""
+    return [market.symbol for market in markets if is_symbol(market.symbol)]
+
+
 def _fetched(symbol: str, task: _Task, trades: list[Trade], asked: int) -> Fetched:
     if task.since is None:
         return Fetched(trades, None)
-    if not trades:
-        return Fetched([], Cover(symbol, task.since - MARGIN_MS, asked), never=True)
-    # Of the moment of the oldest trade told there may have been others.
-    start = max(task.since - MARGIN_MS, trades[0].time + 1)
-    found = [trade for trade in trades if trade.time >= task.since - MARGIN_MS]
-    return Fetched(found, Cover(symbol, start, asked) if start < asked else None)
+    start = task.since - MARGIN_MS
+    found = [trade for trade in trades if trade.time >= start]
+    if trades:
+        # Of the moment of the oldest trade told there may have been others.
+        start = max(start, trades[0].time + 1)
+    cover = Cover(symbol, start, asked) if start < asked else None
+    return Fetched(found, cover, never=not trades)
 
 
 class Known:

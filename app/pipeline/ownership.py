@@ -10,6 +10,7 @@ log = logging.getLogger(__name__)
 class Ownership:
     """`step` again and again. Once owner, a database that does not answer changes nothing: should
     another process have taken over meanwhile, the epoch refuses our commits, and `lose` is called.
+    Of DATA_DIR no epoch tells, so its lock does.
     """
 
     def __init__(self, folder: Lock, database: Lock) -> None:
@@ -20,7 +21,12 @@ class Ownership:
     def step(self) -> bool:
         """Try to become, or go on being, the owner. StoreError where the database's lock cannot be
         asked for, OSError where DATA_DIR cannot be locked: both leave `owner` as it was."""
-        held = self._folder.hold() and self._database.hold()
+        folder = self._folder.hold()
+        if self.owner and not folder:
+            log.warning("another process has taken DATA_DIR over: this one serves reads")
+            self.lose()
+            return False
+        held = folder and self._database.hold()
         if held and not self.owner:
             log.info("this process writes the candles")
         elif not held and not self.owner and not self._told:

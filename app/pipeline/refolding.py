@@ -9,6 +9,7 @@ from app.market.refold import Refold
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import AHEAD_MS
 from app.market.windows import window_up
+from app.pipeline.loops import beat
 from app.ticklog import FeedLog
 
 
@@ -30,6 +31,8 @@ def refold(
     refolding = Refold(found, observation, fold.source, subscriptions)
     begin = log.find(min(window for _, window in found) - AHEAD_MS)
     for entry in log.read(begin):
+        # A trade that is hours late has hours of the log read.
+        beat()
         if entry.position >= end:
             break
         if entry.batch is None:
@@ -44,5 +47,6 @@ def reach_of(log: FeedLog, shortest: int) -> int:
     first = log.first()
     if first is None:
         return 0
-    reach = first.asked - shortest + 1 if log.begin == 0 else first.answered + AHEAD_MS
+    asked, answered = first
+    reach = asked - shortest + 1 if log.begin == 0 else answered + AHEAD_MS
     return window_up(reach, shortest)

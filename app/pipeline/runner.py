@@ -99,12 +99,14 @@ class Runner:
         return collectors + builders
 
     def _step(self) -> float:
-        if self._retreating or any(feed.disowned for feed in self._feeds.values()):
+        if self._retreating or any(feed.disowned for feed in list(self._feeds.values())):
             return self._retreat()
         wait = 1.0
         try:
             if self._ownership.step():
                 wait = self._manage()
+            elif self._feeds:
+                return self._retreat()
         except StoreError as error:
             if self._say.now():
                 log.warning("the database cannot be asked what to build: %s", error)

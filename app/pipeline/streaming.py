@@ -14,7 +14,7 @@ from app.live.hub import FeedState
 from app.market.coverage import ALL
 from app.market.ticks import IDLE, IN_FUTURE, OK, Batch
 from app.pipeline.clock import LEAP_MS, ExchangeClock
-from app.pipeline.fetching import LOOK_BACK_MS, Fetching, Known
+from app.pipeline.fetching import LOOK_BACK_MS, Fetching, Known, symbols_of
 from app.pipeline.link import Held, Link, Wanted
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
@@ -117,7 +117,7 @@ class StreamCollector:
         if ALL not in symbols:
             return sorted(symbols)
         try:
-            listed = [market.symbol for market in self._adapter.markets()]
+            listed = symbols_of(self._adapter.markets())
         except ExchangeError:
             # It is asked again while the connection tells already.
             listed = [ALL]

@@ -31,7 +31,7 @@ class NotOwner(StoreError):
 class Position(NamedTuple):
     """Where a feed stands. resume, applied: log positions; closed_through: ms, 0 if nothing has
     closed yet; sequence: of the last row written; epoch: grows with every change of owner;
-    revised: how often what had been readable was changed or deleted, see `_voids_pages`;
+    revised: how often what had been readable was changed or deleted;
     log_since: what closed before it (ms) was built from another log."""
 
     log_id: str
@@ -162,6 +162,8 @@ class FeedStore:
                 sequence=sequence + revised,
                 # Whoever keeps pages of candles that had closed learns that they are void.
                 revised=found.revised + closing.changes_closed,
+                # What ended before the first window of all is not built from any log.
+                log_since=found.log_since if found.closed_through else closing.since,
             )
             self._move(connection, mine)
         self._series_ids.update(ids)

@@ -14,11 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.storage.database import IDLE_SECONDS, translated
 
-ALIVE_SECONDS = 2.0
-"""An owner that works is heard of sooner."""
+ALIVE_SECONDS = 10.0
+"""An owner that works is heard of sooner, also where it waits for the database."""
 
 MIGRATION_SECONDS = 600.0
 MIGRATION = "migration"
+DAY_SECONDS = 86_400
 
 
 class Lock(Protocol):
@@ -60,8 +61,7 @@ class FileLock:
             self.release()
             return False
         if self._lease is not None:
-            now = int(self._wall() * 1e9)
-            os.utime(self._file, ns=(now, now))
+            self._leave_time(self._file)
         return True
 
     def release(self) -> None:
@@ -115,6 +115,14 @@ class FileLock:
         except FileNotFoundError:
             return False
 
+    def _leave_time(self, file: int) -> None:
+        now = int(self._wall() * 1e9)
+        try:
+            os.utime(file, ns=(now, now))
+        except PermissionError:
+            # Only who owns a file may choose the time; whoever may write leaves the present one.
+            os.utime(file)
+
     @staticmethod
     def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -135,11 +143,11 @@ def _stamp(file: int | Path) -> tuple[int, int]:
 
 
 class ServerLock:
-    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent, as all
-    of the engine's."""
+    """MySQL's GET_LOCK in a session of its own, which the server ends when it falls silent for
+    `idle` seconds; None: as all of the engine's."""
 
-    def __init__(self, engine: Engine, purpose: str) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, purpose: str, idle: int | None = None) -> None:
+        self._engine, self._idle = engine, idle
         # Lock names are the server's, not the database's, and at most 64 characters long.
         self._name = f"candlekeep.{purpose}.{engine.url.database}"[:64]
         self._session: Connection | None = None
@@ -171,6 +179,8 @@ class ServerLock:
         self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # The session must not go back to the pool, where it would keep the lock.
         self._session.detach()
+        if self._idle is not None:
+            self._session.execute(text(f"SET SESSION wait_timeout = {self._idle}"))
 
     def _query(self, sql: str) -> bool:
         assert self._session is not None
@@ -201,9 +211,9 @@ def database_lock(engine: Engine) -> Lock:
 
 def _lock(engine: Engine, purpose: str) -> Lock:
     if engine.dialect.name == "mysql":
-        return ServerLock(engine, purpose)
+        # A migration may take its time, and does nothing else meanwhile.
+        return ServerLock(engine, purpose, DAY_SECONDS if purpose == MIGRATION else None)
     # One file, whatever links lead to it.
     path = Path(engine.url.database or "").resolve()
-    # A migration may take its time, and does nothing else meanwhile.
     lease = None if purpose == MIGRATION else IDLE_SECONDS
     return FileLock(path.with_name(f"{path.name}.{purpose}"), lease)

@@ -40,8 +40,9 @@ class FeedLog(Protocol):
     def begin(self) -> int:
         """The position of the first batch that is kept: 0 as long as none was pruned."""
 
-    def first(self) -> Batch | None:
-        """The first batch with a time that is kept; None where there is none."""
+    def first(self) -> tuple[int, int] | None:
+        """When the first batch with a time that is kept was asked and answered (ms); None where
+        there is none."""
 
     def last_good(self) -> Batch | None:
         """The last batch that brought what there was; None where there is none."""

@@ -7,19 +7,18 @@ import fcntl
 import os
 import re
 import uuid
-from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from app.market.coverage import FOREVER
 from app.market.ticks import OK, Batch
 from app.ticklog import Entry, SyncFailed
+from app.ticklog.begins import Begins
 from app.ticklog.disk import advice, promise, sync_folder, write_all
 from app.ticklog.records import encode, entries, seek
 
 SEGMENT_BYTES = 16 * 2**20
-PEEK_BYTES = 64 * 2**10
+FOREIGN = "another process writes this log"
 _SEGMENT = re.compile(r"[0-9]{20}", re.ASCII)
 _IDENTITY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -72,6 +71,8 @@ class SegmentLog:
         self._read_only = read_only
         self._failed: SyncFailed | None = None
         self._offset: int | None = None
+        self._begins = Begins(self._part)
+        self._made: set[int] = set()
         if not read_only:
             with advice():
                 folder.mkdir(parents=True, exist_ok=True)
@@ -116,8 +117,9 @@ class SegmentLog:
         starts = self._segments()
         # Others may be appended meanwhile: nothing beyond `synced` is looked at, nor missed.
         ends = [min(start, synced) for start in [*starts[1:], synced]]
-        if starts and position < min(starts[0], synced):
-            yield Entry(position, min(starts[0], synced), None)
+        first = min([*starts[:1], synced])
+        if position < first:
+            yield Entry(position, first, None)
         for start, following in zip(starts, ends, strict=False):
             with advice():
                 size = self._path(start).stat().st_size
@@ -134,10 +136,10 @@ class SegmentLog:
         """The position of the first batch that is kept: 0 as long as none was pruned."""
         return min(self._segments(), default=self._end)
 
-    def first(self) -> Batch | None:
-        """The first batch with a time that is kept; None where there is none."""
-        found = (self._first_of(start) for start in self._segments())
-        return next((batch for batch in found if batch is not None), None)
+    def first(self) -> tuple[int, int] | None:
+        """When the first batch with a time that is kept was asked and answered (ms); None where
+        there is none."""
+        return next(filter(None, map(self._begins.of, self._segments())), None)
 
     def last_good(self) -> Batch | None:
         """The last batch that brought what there was; None where there is none."""
@@ -153,32 +155,26 @@ class SegmentLog:
 
     def find(self, time: int) -> int:
         """A position before all batches that were answered at `time` (exchange time, ms) or later.
-        Segments are searched by their first batch, and that one is looked through."""
-        starts = self._segments()
-        place = bisect_left(starts, time, key=self._answered)
-        if place == 0:
+        Segments are searched by their first time, and the one before is looked through. One after
+        the other, as times are not in order where the exchange has set its clock back."""
+        start = None
+        for segment in self._segments():
+            begins = self._begins.of(segment)
+            if begins is not None and begins[1] >= time:
+                break
+            if begins is not None or start is None:
+                start = segment
+        if start is None:
             return self.begin
-        start = starts[place - 1]
         with self._path(start).open("rb") as file:
             return start + seek(memoryview(file.read()), time)
 
-    def _answered(self, start: int) -> int:
-        """When the first batch from a segment on was answered whose time is known; FOREVER where
-        there is none."""
-        following = (self._first_of(one) for one in self._segments() if one >= start)
-        found = next((batch for batch in following if batch is not None), None)
-        return found.answered if found is not None else FOREVER
-
-    def _first_of(self, start: int) -> Batch | None:
-        """The first batch of a segment that has a time. Nearly always a look at its beginning
-        tells."""
-        for size in (PEEK_BYTES, -1):
-            with self._path(start).open("rb") as file:
-                data = file.read(size)
-            for entry in entries(memoryview(data), start):
-                if entry.batch is not None and entry.batch.offset is not None:
-                    return entry.batch
-        return None
+    def _part(self, start: int, position: int, size: int | None) -> Iterator[Entry]:
+        end = min(start + self._path(start).stat().st_size, self._end)
+        if size is not None:
+            end = min(end, position + size)
+        if end > position:
+            yield from self._read_segment(start, position, end)
 
     def prune(self, resume: int, before: int) -> int:
         """Delete segments that lie wholly before `resume` and hold nothing that was answered at
@@ -192,15 +188,19 @@ class SegmentLog:
         starts = self._segments()
         for number, start in enumerate(starts[:-1]):
             size = self._path(start).stat().st_size
-            if start + size > resume or not self._ended_before(starts[number + 1], before):
+            if start + size > resume or not self._ended_before(starts[number + 1 :], before):
                 break
             self._path(start).unlink()
+            self._begins.forget(start)
             freed += size
         return freed
 
-    def _ended_before(self, following: int, before: int) -> bool:
-        """Whether what precedes this segment was answered before `before` (our clock, ms)."""
-        return self._offset is not None and self._answered(following) <= before + self._offset
+    def _ended_before(self, following: list[int], before: int) -> bool:
+        """Whether what precedes these segments was answered before `before` (our clock, ms)."""
+        begins = next(filter(None, map(self._begins.of, following)), None)
+        if begins is None or self._offset is None:
+            return False
+        return begins[1] <= before + self._offset
 
     def close(self) -> None:
         """Let go of the open segment."""
@@ -226,6 +226,8 @@ class SegmentLog:
     def _begin_segment(self) -> None:
         self.close()
         self._start = self._end
+        if max(self._segments(), default=0) > self._start:
+            raise OSError(errno.EBUSY, FOREIGN)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         with advice():
             file = os.open(self._path(self._start), flags, 0o644)
@@ -233,6 +235,7 @@ class SegmentLog:
             self._claim(file)
             # Whatever stands there is what a failed append could not take back.
             os.ftruncate(file, 0)
+            self._made.add(self._start)
             sync_folder(self._folder)
         except BaseException:
             # Without a promise for its name nothing may be written into it.
@@ -240,14 +243,15 @@ class SegmentLog:
             raise
         self._file = file
 
-    @staticmethod
-    def _claim(file: int) -> None:
-        """A process that was frozen until another one took over must not empty that one's
-        segment."""
+    def _claim(self, file: int) -> None:
+        """A process that was frozen until another one took over must not empty what that one has
+        written or is writing."""
+        if os.fstat(file).st_size > 0 and self._start not in self._made:
+            raise OSError(errno.EBUSY, FOREIGN)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OSError(errno.EBUSY, "another process writes this log") from error
+            raise OSError(errno.EBUSY, FOREIGN) from error
 
     def _sync_segment(self, start: int) -> None:
         """Have the disk promise what an earlier process may have written without."""

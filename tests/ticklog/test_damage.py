@@ -126,8 +126,9 @@ def test_what_is_appended_while_somebody_reads_is_no_hole(tmp_path, monkeypatch)
 
     def listing():
         # The collector is a thread of its own: it goes on between any two looks.
-        while rest:
-            log.append(rest.pop(0))
+        waiting, rest[:] = rest[:], []
+        for batch in waiting:
+            log.append(batch)
         return real()
 
     with monkeypatch.context() as patch:

@@ -122,7 +122,7 @@ def test_a_place_before_any_moment_is_found_whatever_was_pruned(tmp_path):
     log.append(Batch(1, 1, "outage", offset=None))
     for time in range(1_000, 61_000, 1_000):
         log.append(batch_at(time))
-    assert (log.begin, log.first().asked, log.last_good().asked) == (0, 1_000, 60_000)
+    assert (log.begin, log.first()[0], log.last_good().asked) == (0, 1_000, 60_000)
     for _ in ("whole", "pruned"):
         for time in range(0, 62_000, 333):
             found = [e.batch.answered for e in log.read(log.find(time)) if e.batch.offset == 0]
