@@ -419,3 +419,10 @@ def test_names_that_an_exchange_makes_up_are_forgotten_with_their_windows(monkey
         feed.take(poll(moment + 500, tick(moment, 5, f"M{number}_USDT")))
     assert len(feed.candles) == 240
     assert len(feed.fold._series) <= 160
+
+
+def test_a_row_that_is_told_again_hours_later_is_still_nothing():
+    feed = Feed().take(poll(500, tick(400, 5)))
+    feed.polls(1_000, 3_600_000, 2_000)
+    feed.take(poll(3_600_000, tick(400, 5)), poll(3_601_000, tick(300, 4)))
+    assert feed.late == 0

@@ -177,3 +177,51 @@ def test_an_empty_segment_of_a_frozen_process_holds_nobody_up(tmp_path):
     assert [entry.batch.asked for entry in owner.read(0)] == [2_000]
     frozen.close()
     owner.close()
+
+
+def test_what_another_process_has_written_and_left_is_not_emptied_either(tmp_path):
+    frozen = SegmentLog(tmp_path / "feed", "identity", segment_bytes=100)
+    frozen.append(batch_at(1_000))
+    owner = SegmentLog(tmp_path / "feed", "identity", segment_bytes=100)
+    for time in (2_000, 3_000):
+        owner.append(batch_at(time))
+        with pytest.raises(OSError, match="another process writes this log"):
+            frozen.append(batch_at(9_000))
+    owner.close()
+    with pytest.raises(OSError, match="another process writes this log"):
+        frozen.append(batch_at(9_000))
+    assert [entry.batch.asked for entry in owner.read(0)] == [1_000, 2_000, 3_000]
+    frozen.close()
+
+
+def test_a_log_whose_only_segment_was_deleted_is_a_hole(tmp_path):
+    log = SegmentLog(tmp_path / "feed", "identity")
+    log.append(batch_at(1_000))
+    next((tmp_path / "feed").glob("*.seg")).unlink()
+    assert [(entry.position, entry.end, entry.batch) for entry in log.read(0)] == [
+        (0, log.end, None)
+    ]
+    log.close()
+
+
+def test_a_place_is_found_before_all_batches_of_a_time_that_came_twice(tmp_path):
+    log = SegmentLog(tmp_path / "feed", "identity", segment_bytes=900)
+    for time in (*range(1_000, 20_000, 1_000), *range(5_000, 30_000, 1_000)):
+        log.append(batch_at(time))
+    found = [entry.batch.asked for entry in log.read(log.find(10_000))]
+    assert found.count(12_000) == 2
+    log.close()
+
+
+def test_days_without_a_known_time_are_looked_at_once(tmp_path, monkeypatch):
+    log = SegmentLog(tmp_path / "feed", "identity")
+    for time in range(1, 50):
+        log.append(Batch(time, time, "exchange_down", offset=None))
+    assert log.first() is None
+    read = []
+    monkeypatch.setattr(log, "_read_segment", lambda *place: read.append(place) or iter(()))
+    assert log.first() is None and read == []
+    monkeypatch.undo()
+    log.append(batch_at(1_000))
+    assert log.first() == (1_000, 1_010)
+    log.close()

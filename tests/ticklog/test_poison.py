@@ -9,12 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.exchanges.base import Market, Trade
 from app.market.coverage import ALL, FOREVER
 from app.market.feed import FeedFold
 from app.market.observation import Pace
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import TICKER, TRADES, Batch, Tick
+from app.pipeline.fetching import _fetched, _Task, symbols_of
 from app.pipeline.resume import ResumePoint
+from app.pipeline.trades import judged
 from app.ticklog.files import SegmentLog
 from app.ticklog.records import HEADER, MAGIC, encode, entries
 
@@ -79,6 +82,20 @@ def test_a_record_that_says_what_cannot_be_is_no_batch(values):
     good = encode(Batch(T, T, "ok"))
     found = list(entries(memoryview(good + record(values) + good), 0))
     assert [entry.batch is None for entry in found] == [False, True, False]
+
+
+def test_what_is_fetched_and_judged_spoils_no_batch():
+    past = _Task(T - 60_000, 0, T - 60_000)
+    never = _fetched("NEW_USDT", _Task(T, 0, T), [], T - 30_000)
+    assert never.never and never.cover is None, "the exchange's clock went back"
+    assert symbols_of([Market("stETH_USDT"), Market("A_USDT")]) == ["A_USDT"]
+    large, small = (
+        judged(Trade("A_USDT", "1", price, size, T), T)[0]
+        for price, size in (("100000000000000000", "0.0"), ("60000", "0.5"))
+    )
+    cover = _fetched("A_USDT", past, [], T).cover
+    batch = Batch(T, T + 20, "ok", ticks=[large, small], covers=[cover])
+    assert [entry.batch for entry in entries(memoryview(encode(batch)), 0)] == [batch]
 
 
 def test_what_collectors_write_is_sound():
