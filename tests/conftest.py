@@ -15,7 +15,7 @@ from app.storage.tables import db
 from tests.mariadb import private_server
 
 # `make test` tries each property a few times, `make campaign` often.
-settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("campaign", max_examples=500, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

@@ -23,5 +23,7 @@ def test_a_named_test_exists(path, name):
 
 
 def test_each_defect_on_purpose_is_listed():
-    listed = set(re.findall(r"^\| ([a-z][\w ]+) \| `", TEXT, re.MULTILINE))
-    assert listed == set(SABOTAGES)
+    table = TEXT.partition("## Defects on purpose")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| ([a-z][\w ]+) \| ", table, re.MULTILINE)) - {
+        "safeguard taken away"
+    } == (set(SABOTAGES))

@@ -154,6 +154,7 @@ BAD_ELSEWHERE = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("path", OTHERS)
 def test_revisions_and_gaps_take_good_values_with_each_other(client, path):
     good = {name: values for name, values in GOOD.items() if name in OTHERS[path]}

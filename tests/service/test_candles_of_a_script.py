@@ -89,6 +89,7 @@ class Truth:
         return any(a <= moment and moment + length <= b for a, b in self.undisturbed)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("exchange", [3_000], indirect=True)
 def test_candles_equal_the_script_through_faults_and_a_kill(
     exchange, make_service, tmp_path, empty_mariadb

@@ -4,6 +4,8 @@ import signal
 import socket
 import time
 
+import pytest
+
 from tests.support import eventually, free_port
 
 QUICK = {"INTERVALS": "1s,5s", "POLL_SECONDS": "0.2", "GRACE_SECONDS": "0"}
@@ -63,6 +65,7 @@ def test_building_begins_with_a_post_ends_with_a_delete_and_is_remembered(exchan
     assert "not_subscribed" in rows[-1]["reasons"] and 0 < rows[-1]["coverage"] < 1
 
 
+@pytest.mark.campaign
 def test_a_second_service_on_the_same_database_only_reads_until_the_first_is_gone(
     exchange, make_service, empty_mariadb
 ):
