@@ -258,7 +258,7 @@ def windows_close_a_second_early() -> Patch:
 
 @sabotage
 def the_clock_of_the_host_instead_of_the_exchange() -> Patch:
-    def settle(clock: ExchangeClock, _shown: Any, _asked: int) -> bool:
+    def settle(clock: ExchangeClock, *_: Any) -> bool:
         clock.offset = clock._state.offset = 0
         return True
 

@@ -9,7 +9,7 @@ from tests.simulation.campaign import campaign
 from tests.simulation.sabotage import SABOTAGES
 
 AT_ONCE = 20
-MOST_SEEDS = 80
+MOST_SEEDS = 300
 """So many runs at most until a defect must have been noticed."""
 
 

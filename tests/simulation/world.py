@@ -105,7 +105,7 @@ class World:
         self._looked = 0
         self._unsure: Poll | None = None
         self._target: tuple[str | None, int] | None = None
-        self._quiet, self._stalled = False, 0
+        self._quiet, self._stalled, self._fuse = False, 0, False
         self._haste = random.choice((0.15, 0.4, 1.0))
         """How often the builder looks whether there is anything new."""
         self._plan = sorted(self._planned(), key=lambda one: one[0])
@@ -293,7 +293,11 @@ class World:
                 self.first.setdefault(tick.symbol, tick.id)
 
     def _end_process(self) -> None:
-        power = self.random.random() < 0.4
+        power = self._fuse or self.random.random() < 0.4
+        # Now and then the power fails soon after a process was killed.
+        self._fuse = not power and not self._quiet and self.random.random() < 0.3
+        if self._fuse:
+            self._target = None, self.random.randint(0, 30)
         self._count("power cut" if power else "kill")
         if power:
             self.disk.power_fails()
@@ -352,15 +356,17 @@ class World:
         self.life.log.prune(self.life.builder.resume, 1 << 62)
 
     def _flip(self, _) -> None:
-        """A bit of the log turns over, long after it was written."""
+        """Bits of the log turn over, after they were written."""
         found = sorted(self.life.log._folder.glob("*.seg"))
         segments = [path for path in found if path.stat().st_size]
         if segments:
             self.damaged = True
             self._read_log()
-            self.disk.flip(self.random.choice(segments))
-            if self.random.random() < 0.5:
-                self._target = None, self.random.randint(0, 40)
+            for _ in range(self.random.choice((1, 4))):
+                self.disk.flip(self.random.choice(segments[-2:]))
+            if self.random.random() < 0.7:
+                # Whoever begins anew reads it again.
+                self._target = None, self.random.randint(0, 20)
 
     def _twin(self, _) -> None:
         """The process is frozen, another one on another host takes over, and the first thaws."""
