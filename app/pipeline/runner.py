@@ -194,10 +194,9 @@ class Runner:
     def _keep_retention(self) -> None:
         days = self._settings.candles_keep_days
         if days and time.monotonic() - self._swept >= RETENTION_SECONDS:
-            # The newest candle's time too: a host's clock that is years ahead must delete nothing.
-            newest = max(
-                (state.closed_through or 0 for state in self._hub.feeds.values()), default=0
-            )
-            before = min(self._hub.clock(), newest) - days * DAY
-            if not prune_candles(self._engine, before):
+            # By the exchange's clock, and never beyond what was built: the host's may be years off.
+            feeds = list(self._hub.feeds.items())
+            now = max((self._hub.now(feed) for feed, _ in feeds), default=0)
+            newest = max((state.closed_through or 0 for _, state in feeds), default=0)
+            if not prune_candles(self._engine, min(now, newest) - days * DAY):
                 self._swept = time.monotonic()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine
 from app.exchanges.base import Answer
 from app.live.hub import Hub
 from app.market.observation import Pace
+from app.market.windows import DAY
 from app.pipeline import runner as module
 from app.pipeline.feeds import FeedSettings
 from app.pipeline.runner import Runner, RunnerSettings
@@ -134,6 +136,19 @@ def test_stopping_ends_all_threads_and_lets_go_of_the_locks(house):
     assert house.hub.role == "stopped" and house.state == "stopped"
     assert house.lock.hold()
     house.lock.release()
+
+
+@pytest.mark.parametrize("years_off", [-3, 0, 3])
+def test_old_candles_go_by_the_clock_of_the_exchange(house, monkeypatch, years_off):
+    house.runner.stop()
+    state = house.hub.feed(FEED)
+    state.closed_through, state.offset = now() - 500, -years_off * 365 * DAY
+    house.hub.clock = lambda: now() - state.offset
+    asked = []
+    monkeypatch.setattr(module, "prune_candles", lambda _, before: asked.append(before))
+    house.runner._settings = replace(house.runner._settings, candles_keep_days=30)
+    house.runner._keep_retention()
+    assert asked == [state.closed_through - 30 * DAY]
 
 
 def test_who_still_writes_keeps_the_locks(house, monkeypatch, caplog):
