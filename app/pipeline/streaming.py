@@ -4,12 +4,7 @@ why none come, to the tick log. Decides nothing about candles."""
 import random
 from collections.abc import Callable
 
-from app.exchanges.base import (
-    ExchangeError,
-    Heard,
-    TradesAdapter,
-    Unavailable,
-)
+from app.exchanges.base import ExchangeError, Heard, TradesAdapter, Unavailable
 from app.live.hub import FeedState
 from app.market.coverage import ALL
 from app.market.ticks import IDLE, IN_FUTURE, OK, Batch

@@ -116,11 +116,10 @@ class SegmentLog:
         synced = self._end
         starts = self._segments()
         # Others may be appended meanwhile: nothing beyond `synced` is looked at, nor missed.
-        ends = [min(start, synced) for start in [*starts[1:], synced]]
-        first = min([*starts[:1], synced])
+        first, *ends = [min(start, synced) for start in [*starts, synced]]
         if position < first:
             yield Entry(position, first, None)
-        for start, following in zip(starts, ends, strict=False):
+        for start, following in zip(starts, ends, strict=True):
             with advice():
                 size = self._path(start).stat().st_size
             # What a failed append may have left behind lies beyond the next segment's start.

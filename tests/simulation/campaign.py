@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.simulation.database import template
+from tests.simulation.happenings import Violation
 from tests.simulation.oracle import problems
 from tests.simulation.sabotage import sabotaged
-from tests.simulation.world import Violation, World
+from tests.simulation.world import World
 
 MEMORY = Path("/dev/shm")
 """Where files cost nothing; not on every machine."""

@@ -16,7 +16,7 @@ from app.pipeline.streaming import StreamCollector
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore
 from app.ticklog.files import SegmentLog, log_id
-from tests.simulation.exchange import Stream, Ticker
+from tests.simulation.adapters import Stream, Ticker
 
 INTERVALS = (5_000, 10_000, 30_000)
 PACE = Pace(2_000, 2_000)

@@ -3,10 +3,8 @@ database and to the process. One thread, virtual time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 from unittest.mock import patch
 
 from sqlalchemy import insert, select
@@ -18,14 +16,17 @@ from app.market.ticks import OK, TICKER, TRADES, Batch
 from app.pipeline.builder import Builder
 from app.storage import subscriptions
 from app.storage.database import reading, writing
-from app.storage.feeds import FeedStore, NotOwner
-from app.storage.tables import candle_revisions, candles, feed_positions, series
+from app.storage.feeds import FeedStore
+from app.storage.tables import candles, feed_positions, series
 from app.storage.tables import subscriptions as table
 from app.ticklog import disk, files
+from tests.simulation.adapters import Poll
 from tests.simulation.database import Database
 from tests.simulation.disk import Disk
-from tests.simulation.exchange import ERRORS, RATES, Exchange, Fault, Poll
+from tests.simulation.exchange import RATES, Exchange
+from tests.simulation.happenings import Crash, Happenings, Violation
 from tests.simulation.life import INTERVALS, PACE, Life
+from tests.simulation.shown import Key, content, every_revision
 
 START = 1_700_000_400_000
 """Epoch ms; a boundary of all intervals."""
@@ -36,36 +37,13 @@ SETTLE_MS = 20_000
 BAN_MS = 600_000
 """Who was banned may have to wait for so long."""
 
-CRASH_POINTS = (
-    "answered",
-    "open",
-    "before write",
-    "amid write",
-    "after write",
-    "before sync",
-    "after sync",
-    "statement",
-    "before commit",
-    "after commit",
-)
 
-Key = tuple[str, int, int]
-"""Symbol, interval (ms) and open time (ms) of a candle."""
-
-
-class Crash(BaseException):
-    """The process is no more."""
-
-
-class Violation(AssertionError):
-    """A promise that was not kept."""
-
-
-class World:
+class World(Happenings):
     """`run` it once; then `tests.simulation.oracle` judges what is left."""
 
     def __init__(self, seed: int, folder: Path, empty: Path, crash_at: int | None = None) -> None:
         """crash_at: nothing goes wrong but at that moment, counted from the start."""
+        super().__init__()
         self.folder, self._empty = folder, empty
         self.random = random = Random(seed)
         self.source = TRADES if seed % 2 else TICKER
@@ -75,7 +53,6 @@ class World:
         self.disk = Disk(random, self.point)
         self.database = Database(folder / "database", empty, random, self.point)
         self.exchange = Exchange(random, self.now, self.end + SETTLE_MS, self.end, INTERVALS[0])
-        self.skew = 0
         self.served: list[Poll] = []
         """What the ticker said in the step that is under way."""
         self.heard: set[tuple[str, int]] = set()
@@ -97,15 +74,12 @@ class World:
         """When (ms) something kept the process from seeing what happens."""
         self.counts: dict[str, int] = {}
         self.conflicts = self.position = 0
-        self.twins = self.damaged = self.pruned = False
         self.torn = False
         """Whether there is anything in the log that cannot be read."""
         self.begin: int | None = None
         """Where in the log building began."""
         self._looked = 0
         self._unsure: Poll | None = None
-        self._target: tuple[str | None, int] | None = None
-        self._quiet, self._stalled, self._fuse = False, 0, False
         self._haste = random.choice((0.15, 0.4, 1.0))
         """How often the builder looks whether there is anything new."""
         self._plan = sorted(self._planned(), key=lambda one: one[0])
@@ -147,54 +121,8 @@ class World:
         """ms"""
         self.now += duration
 
-    def point(self, name: str) -> None:
-        """A moment in which the process may end."""
-        if self._quiet or self._target is None:
-            return
-        wanted, left = self._target
-        if wanted not in (None, name):
-            return
-        if left:
-            self._target = wanted, left - 1
-            return
-        self._target = None
-        raise Crash(name)
-
-    def _planned(self) -> Iterator[tuple[int, str, object]]:
-        """What will happen: (when, what, how)."""
-        random, length = self.random, self.end - self.now
-
-        def moment() -> int:
-            return self.now + random.randrange(length)
-
-        for _ in range(random.randint(0, 3)):
-            start = moment()
-            name = random.choice((*ERRORS, "stale", "vanish", "cut", "silent"))
-            self.exchange.faults.append(Fault(start, start + random.randint(300, 9_000), name))
-            # Who was banned waits for two minutes.
-            self.troubles.append((start, start + (130_000 if name == "banned" else 9_000)))
-        for _ in range(random.choice((0, 1, 1, 2, 4))):
-            target = random.choice((None, *CRASH_POINTS))
-            yield moment(), "arm", (target, random.randint(0, 12))
-        for _ in range(random.choice((0, 1, 2))):
-            start = moment()
-            kind = random.choice(("away", "breaks", "unknown", "full"))
-            yield start, kind, True
-            yield start + random.randint(500, 15_000), kind, False
-        for what, chance in (("skew", 0.4), ("pause", 0.3), ("stall", 0.3), ("prune", 0.15)):
-            if random.random() < chance:
-                yield moment(), what, None
-        if self.exchange.step:
-            self.counts["step of the exchange's clock"] = 1
-        for what, chance in (("flip", 0.15), ("twin", 0.1)):
-            if random.random() < chance:
-                yield moment(), what, None
-
     def _turn(self) -> None:
-        while self._plan and self._plan[0][0] <= self.now:
-            _, what, how = self._plan.pop(0)
-            self._count(what)
-            getattr(self, f"_{what}")(how)
+        self._happen()
         try:
             due = self._collect()
             if self.random.random() < self._haste:
@@ -298,7 +226,7 @@ class World:
         self._fuse = not power and not self._quiet and self.random.random() < 0.3
         if self._fuse:
             self._target = None, self.random.randint(0, 30)
-        self._count("power cut" if power else "kill")
+        self.count("power cut" if power else "kill")
         if power:
             self.disk.power_fails()
         else:
@@ -319,92 +247,6 @@ class World:
         """What is committed is seen by readers, though the writer did not live to know."""
         self.life.state.closed_through = None
         self.look()
-
-    def _arm(self, how) -> None:
-        self._target = how
-
-    def _away(self, on) -> None:
-        self.database.away = on
-
-    def _breaks(self, on) -> None:
-        self.database.breaks = 0.1 if on else 0.0
-
-    def _unknown(self, on) -> None:
-        self.database.unknown = 0.5 if on else 0.0
-
-    def _full(self, on) -> None:
-        self.disk.full = self.random.randint(0, 500) if on else None
-        self.troubles.append((self.now, self.now + 1_000))
-
-    def _skew(self, _) -> None:
-        """The host's clock is set; the next process will see it."""
-        self.skew = self.random.choice((-3_600_000, -1_000, 700, 120_000, 86_400_000))
-
-    def _pause(self, _) -> None:
-        """The machine sleeps, or the process is frozen."""
-        asleep = self.random.choice((800, 4_000, 15_000))
-        self.troubles.append((self.now, self.now + asleep))
-        self.now += asleep
-
-    def _stall(self, _) -> None:
-        self._stalled = self.now + self.random.randint(1_000, 20_000)
-
-    def _prune(self, _) -> None:
-        """As early as the builder allows, whatever the settings say."""
-        self.pruned = True
-        self._read_log()
-        self.life.log.prune(self.life.builder.resume, 1 << 62)
-
-    def _flip(self, _) -> None:
-        """Bits of the log turn over, after they were written."""
-        found = sorted(self.life.log._folder.glob("*.seg"))
-        segments = [path for path in found if path.stat().st_size]
-        if segments:
-            self.damaged = True
-            self._read_log()
-            for _ in range(self.random.choice((1, 4))):
-                self.disk.flip(self.random.choice(segments[-2:]))
-            if self.random.random() < 0.7:
-                # Whoever begins anew reads it again.
-                self._target = None, self.random.randint(0, 20)
-
-    def _twin(self, _) -> None:
-        """The process is frozen, another one on another host takes over, and the first thaws."""
-        self._read_log()
-        old, self.twins = self.life, True
-        self.conflicts += old.state.conflicts
-        self.now += self.random.choice((1_000, 8_000))
-        self.troubles.append((self.now - 8_000, self.now + 3_000))
-        try:
-            self._start()
-            self._build()
-            self.now += 2_000
-            before = self.position
-            old.state.closed_through = None
-            if old.loaded:
-                self._thaw(old)
-            self._read_log(old)
-        except Crash:
-            self._crash()
-            return
-        self.look()
-        if self.life.loaded and self.position != before:
-            raise Violation("a process that is not the owner any more has written")
-
-    def _thaw(self, old: Life) -> None:
-        try:
-            for _ in range(20):
-                old.collect()
-                old.build()
-        except (NotOwner, OSError):
-            self._count("refused")
-
-    def _end_of_troubles(self) -> None:
-        while self._plan:
-            _, what, how = self._plan.pop(0)
-            if how is False:
-                getattr(self, f"_{what}")(how)
-        self._target, self._quiet, self._stalled = None, True, 0
 
     def _drain(self) -> None:
         life = self.life
@@ -432,40 +274,3 @@ class World:
         rows = every_revision(again)
         again.close()
         return rows
-
-    def _count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-
-def every_revision(database: Database) -> dict:
-    """What is stored of each candle and of what it replaced, by key and revision."""
-    found = {}
-    with reading(database.readers) as connection:
-        for table in (candles, candle_revisions):
-            for row in connection.execute(select(series.c.symbol, table).join(series)):
-                found[(row.symbol, row.interval_ms, row.open_time), row.revision] = content(row)
-    return found
-
-
-class Shown(NamedTuple):
-    """What a reader sees of a candle."""
-
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal | None
-    quote_volume: Decimal | None
-    taker_buy_volume: Decimal | None
-    tick_count: int
-    first_tick_time: int
-    last_tick_time: int
-    coverage: Decimal
-    reasons: str
-    cause: str | None
-    stored_at: int
-
-
-def content(row) -> Shown:
-    """Of a row of the database."""
-    return Shown(*(getattr(row, name) for name in Shown._fields))
