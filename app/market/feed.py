@@ -51,7 +51,8 @@ class FeedFold:
         self._unseen = Unseen()
         self._resumed = Resume(0)
         self._corrected: dict[Place, Bar] = {}
-        self._place = self._taken = 0
+        self._place = self._taken = self._hidden = 0
+        self._torn = False
         self._counted: set[str] = set()
 
     def resume(self, found: Resume) -> None:
@@ -68,6 +69,12 @@ class FeedFold:
         self._unseen.restore(spans, found.covers)
         for part in found.parts:
             self._of(part.symbol).parts[part.open_time] = part.bar
+
+    def damaged(self) -> None:
+        """A batch of the log could not be read: whatever it held was not observed, and a collector
+        that had it does not write it again."""
+        self._torn = True
+        self.observation.damaged()
 
     def missed(self, start: int, end: int) -> None:
         """Nobody watched in `[start, end)` (ms), if that is any time, before this fold began."""
@@ -100,6 +107,9 @@ class FeedFold:
         self._unseen.spans(self.observation.take_spans(), self._taken)
         if batch.outcome == OK:
             self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
+        if self._torn or batch.start:
+            self._torn, self._hidden = False, 0 if batch.start else batch.answered
+        reach = max(reach, self._hidden)
         self._unseen.cover(
             cover._replace(start=max(cover.start, reach))
             for cover in batch.covers

@@ -128,7 +128,7 @@ class Builder:
     def _apply(self, entry: Entry) -> None:
         batch, state = entry.batch, self._state
         if batch is None:
-            self._fold.observation.damaged()
+            self._fold.damaged()
             state.unreadable += 1
             return
         ready = self._ready(batch)

@@ -13,7 +13,7 @@ from app.market.coverage import ALL, FOREVER, Span
 from app.market.feed import FeedFold
 from app.market.observation import Pace, sight
 from app.market.subscriptions import Subscriptions
-from app.market.ticks import IDLE, OK, Batch, Tick
+from app.market.ticks import IDLE, OK, TRADES, Batch, Cover, Tick
 
 PACE = Pace(grace=2_000, deadline=2_000)
 MINUTE = 60_000
@@ -426,3 +426,30 @@ def test_a_row_that_is_told_again_hours_later_is_still_nothing():
     feed.polls(1_000, 3_600_000, 2_000)
     feed.take(poll(3_600_000, tick(400, 5)), poll(3_601_000, tick(300, 4)))
     assert feed.late == 0
+
+
+@pytest.mark.parametrize(("anew", "share"), [(False, "0.9833"), (True, "1")])
+def test_what_was_fetched_does_not_make_up_for_a_batch_that_cannot_be_read(anew, share):
+    """A collector that has written a trade does not write it again; one that begins anew does."""
+
+    def drain(second, *ticks, **options):
+        asked = NOON + second * 1_000
+        return Batch(asked, asked + 1_000, OK, ticks=list(ticks), **options)
+
+    def trade(second, number):
+        return tick(second * 1_000, 5)._replace(size=Decimal(1), id=number, side="BUY")
+
+    fold, found = FeedFold((MINUTE,), PACE, TRADES), []
+    cover = Cover("BTC_USDT", NOON, NOON + 21_000)
+    for second in range(64):
+        if second == 20:
+            fold.damaged()
+            continue
+        options = {"start": True, "blind": True} if second == 0 or (anew and second == 21) else {}
+        if second == 22:
+            options = {"covers": [cover]}
+        ticks = [trade(0, 1)] if second == 0 else []
+        fold.apply(drain(second, *ticks, **options), WATCH_ALL)
+        closing = fold.take_closing(WATCH_ALL)
+        found += closing.candles if closing else []
+    assert [str(candle.coverage.normalize()) for candle in found] == [share]
