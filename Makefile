@@ -13,6 +13,10 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test lint bench bench-peers lock campaign chaos simulate sabotage
 
+# Most of the time tests would wait for a disk to promise what none of them needs to outlive.
+TEST_TMP := $(shell test -w /dev/shm && test $$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}') -gt 3000000 \
+	&& echo TMPDIR=/dev/shm)
+
 SEEDS ?= 300
 FIRST ?= 0
 
@@ -44,7 +48,7 @@ demo: .venv/ready ## the same against a simulated exchange, without any network
 	{ $(DEMO_ENV) $(BIN)/flask run & service=$$!; wait $$service; }
 
 test: .venv/ready ## run the tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(TEST_TMP) $(BIN)/pytest -n 3 --dist worksteal
 
 campaign: .venv/ready ## run the tests that take long too, and try each property often
 	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest -n 2 -m "campaign or not campaign"

@@ -13,14 +13,17 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from app.exchanges import EXCHANGES, SOURCES
+from app.market.agreement import Sample
 from app.market.coverage import ALL, ALL_NAME
 from app.market.ticks import Rejected, canonical_symbol
-from app.market.windows import parse_intervals
+from app.market.windows import MINUTE, parse_intervals
 from app.storage.database import database_url
 
 MAIN_COINS = "BTC_USDT,ETH_USDT,LTC_USDT,XRP_USDT,TRX_USDT"
 DATABASES = ("sqlite", "mysql")
 SECRET = ("API_KEY", "DATABASE_URL")
+SAMPLED = 20
+"""So many series of a feed are compared with the exchange's own candles where none are named."""
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 T = TypeVar("T")
@@ -46,6 +49,9 @@ class Config:
     grace_ms: int
     ticks_keep_days: int
     candles_keep_days: int
+    warm_start_ms: int
+    agreement_symbols: tuple[tuple[str, str], ...]
+    agreement_ms: int
     api_key: str
     allowed_hosts: tuple[str, ...]
     log_level: str
@@ -55,6 +61,13 @@ class Config:
     def on_loopback(self) -> bool:
         """Whether HOST can be reached from this machine only."""
         return _is_loopback(self.host)
+
+    def sample(self, exchange: str) -> Sample:
+        """Of which series of an exchange the agreement is measured, as far as they are
+        subscribed."""
+        named = self.agreement_symbols or self.symbols
+        symbols = tuple(symbol for one, symbol in named if one == exchange)
+        return Sample(symbols or (ALL,), None if self.agreement_symbols else SAMPLED)
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
@@ -89,6 +102,11 @@ class _Reader:
             grace_ms=self._get("GRACE_SECONDS", "2", _milliseconds("0", "60")),
             ticks_keep_days=self._get("TICKS_KEEP_DAYS", "7", _whole(1, 36500)),
             candles_keep_days=self._get("CANDLES_KEEP_DAYS", "0", _whole(0, 36500)),
+            warm_start_ms=self._get("WARM_START_MINUTES", "500", _whole(0, 43_200)) * MINUTE,
+            agreement_symbols=self._get(
+                "AGREEMENT_SYMBOLS", "", lambda text: _symbols(text, exchange), True
+            ),
+            agreement_ms=self._get("AGREEMENT_MINUTES", "5", _whole(1, 720)) * MINUTE,
             api_key=self._get("API_KEY", "", _key, True),
             allowed_hosts=self._get("ALLOWED_HOSTS", "", _words, True),
             log_level=self._get("LOG_LEVEL", "INFO", _one_of(LOG_LEVELS)),

@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -21,7 +22,7 @@ from app import WEB_THREADS, Services, create_app
 from app.api.problems import Problem
 from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
-from app.pipeline.feeds import FeedSettings
+from app.pipeline.feeds import FeedSettings, Makers
 from app.pipeline.loops import END_SECONDS, Seldom, Watchdog
 from app.pipeline.runner import Runner, RunnerSettings
 from config import ConfigError, load
@@ -66,19 +67,32 @@ def _check_pipeline() -> None:
         raise Problem(503, detail)
 
 
-def make_runner(flask_app: Flask) -> Runner:
-    """The pipeline of `flask_app`, not started."""
+def make_runner(flask_app: Flask, *, quiet: bool = False) -> Runner:
+    """The pipeline of `flask_app`, not started. quiet: for a command, see `RunnerSettings`."""
     services: Services = flask_app.extensions["candlekeep"]
     config = services.config
     pace = Pace(config.grace_ms, int(DEADLINE_SECONDS * 1000))
     ticks = config.data_dir / "ticks"
     settings = RunnerSettings(
-        FeedSettings(ticks, config.intervals, config.poll_ms, pace, config.ticks_keep_days),
+        FeedSettings(
+            ticks,
+            config.intervals,
+            config.poll_ms,
+            pace,
+            config.ticks_keep_days,
+            config.warm_start_ms,
+            config.agreement_ms,
+            config.sample,
+        ),
         config.source,
         config.symbols,
         config.candles_keep_days,
-        services.make_ticker,
-        services.make_trades,
+        lambda exchange: Makers(
+            partial(services.make_ticker, exchange),
+            partial(services.make_trades, exchange),
+            partial(services.make_history, exchange),
+        ),
+        quiet,
     )
     return Runner(services.engine, services.hub, settings)
 

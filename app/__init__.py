@@ -17,8 +17,8 @@ from app import api
 from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
-from app.exchanges import ticker_adapter, trades_adapter
-from app.exchanges.base import TickerAdapter, TradesAdapter
+from app.exchanges import history_adapter, ticker_adapter, trades_adapter
+from app.exchanges.base import HistoryAdapter, TickerAdapter, TradesAdapter
 from app.live.hub import Hub
 from app.pipeline.clock import Clock
 from app.pipeline.loops import resolve_within
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 WEB_THREADS = 32
 MAX_BODY = 64 * 1024
+EXPLAINED_AT_ONCE = 2
+"""Each reads up to two hours of the log, and asks the exchange."""
+
 COMPRESSED = ["application/json", "application/x-ndjson", "text/csv", "text/html"]
 
 
@@ -43,9 +46,11 @@ class Services:
     hub: Hub
     make_ticker: Callable[[str], TickerAdapter]
     make_trades: Callable[[str], TradesAdapter]
+    make_history: Callable[[str], HistoryAdapter]
     listings: Listings
     fragments: Fragments
     exports: Places
+    explanations: Places
 
 
 def create_app(config: "Config") -> Flask:
@@ -73,9 +78,21 @@ def create_app(config: "Config") -> Flask:
     def make_trades(exchange: str) -> TradesAdapter:
         return trades_adapter(exchange, settings=config.settings, resolve=resolve_within)
 
+    def make_history(exchange: str) -> HistoryAdapter:
+        return history_adapter(exchange, settings=config.settings, resolve=resolve_within)
+
     listings = Listings(make_ticker, time.monotonic)
     app.extensions["candlekeep"] = Services(
-        config, engine, hub, make_ticker, make_trades, listings, Fragments(), Places()
+        config,
+        engine,
+        hub,
+        make_ticker,
+        make_trades,
+        make_history,
+        listings,
+        Fragments(),
+        Places(),
+        Places(EXPLAINED_AT_ONCE, "explanations"),
     )
     Compress(app)
     api.register(app)

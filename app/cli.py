@@ -17,15 +17,30 @@ from flask import Flask
 from flask.cli import FlaskGroup
 from flask_migrate.cli import db
 
+from app.backfilling import backfill
 from app.checks import Level
 from app.copying import CannotCopy, copy_database, target_of
 from app.doctor import examine
+from app.explaining.cli import explain_ as explain
 from app.folding.cli import fold
 from app.folding.ticks import ticks
 from app.simulator.cli import simulate
+from app.verifying.cli import rebuild, verify
 from config import Config, ConfigError, load
 
-__all__ = ["copy", "doctor", "fold", "main", "run", "simulate", "ticks"]
+__all__ = [
+    "backfill",
+    "copy",
+    "doctor",
+    "explain",
+    "fold",
+    "main",
+    "rebuild",
+    "run",
+    "simulate",
+    "ticks",
+    "verify",
+]
 
 MODULES = Path(__file__).parents[1]
 """Where `wsgi` is, wherever the commands are run."""
@@ -159,7 +174,8 @@ main = _Commands(
 main.params = [option for option in main.params if option.name == "env_file"]
 click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
 simulate.short_help = "Run a simulated exchange that answers like Poloniex."
-for command in (run, doctor, copy, fold, simulate, ticks):
+COMMANDS = (run, backfill, doctor, copy, explain, fold, rebuild, simulate, ticks, verify)
+for command in COMMANDS:
     main.add_command(command)
 main.add_command(
     click.Group(

@@ -4,7 +4,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import closing, exporting, memory, polling, reading, streaming, ticklog
+from benchmarks import (
+    backfilling,
+    closing,
+    exporting,
+    memory,
+    polling,
+    reading,
+    streaming,
+    ticklog,
+)
 from benchmarks.measure import Row, show
 
 
@@ -17,6 +26,7 @@ def main() -> None:
             ("one poll", polling.run),
             ("the tick log", lambda: ticklog.run(Path(folder) / "log")),
             ("closing a window", lambda: closing.run(Path(folder))),
+            ("a month of history", lambda: backfilling.run(Path(folder))),
             ("streamed trades", lambda: streaming.run(Path(folder))),
             ("reading", lambda: reading.run(Path(folder))),
             ("exporting", lambda: exporting.run(Path(folder))),

@@ -8,17 +8,18 @@ import threading
 import time
 from base64 import b64encode
 from contextlib import suppress
+from functools import partial
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from sqlalchemy import create_engine
 
-from app.exchanges import trades_adapter
+from app.exchanges import history_adapter, ticker_adapter, trades_adapter
 from app.live.hub import Hub
 from app.market.observation import Pace
 from app.pipeline.clock import Clock
-from app.pipeline.feeds import FeedSettings, RunningFeed
+from app.pipeline.feeds import FeedSettings, Makers, RunningFeed
 from app.storage import subscriptions
 from app.storage.database import database_url, engine_options, prepare
 from app.storage.tables import db
@@ -59,8 +60,11 @@ def _measure(folder: Path, where: str) -> tuple[float, float]:
         FEED,
         engine,
         hub,
-        lambda: None,  # type: ignore[arg-type, return-value]
-        lambda: trades_adapter("poloniex", settings=settings),
+        Makers(
+            partial(ticker_adapter, "poloniex", settings=settings),
+            partial(trades_adapter, "poloniex", settings=settings),
+            partial(history_adapter, "poloniex", settings=settings),
+        ),
         FeedSettings(folder / "ticks", (1_000, 5_000, 10_000), 1_000, Pace(500, 2_000), 7),
     )
     feed.start()
@@ -73,7 +77,7 @@ def _measure(folder: Path, where: str) -> tuple[float, float]:
     last = state.closed_through
     assert first is not None and last is not None
     counted = _count(engine, first, last)
-    for loop in (feed.collector, feed.builder):
+    for loop in (*feed.intake, feed.builder):
         loop.stop()
         loop.join()
     feed.close()

@@ -1,6 +1,7 @@
 """A MariaDB server of our own, for tests and benchmarks."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from app.storage.database import database_url
 from tests.support import eventually, free_port
+
+INSTALL = ("--auth-root-authentication-method=normal", "--skip-test-db")
 
 
 class PortTaken(Exception):
@@ -28,18 +31,7 @@ class private_server:
     def __enter__(self) -> URL:
         user = f"--user={os.environ.get('USER') or 'root'}" if os.geteuid() == 0 else ""
         self.options = [option for option in (f"--datadir={self.folder}/data", user) if option]
-        subprocess.run(
-            [
-                "mariadb-install-db",
-                "--no-defaults",
-                *self.options,
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        self._install()
         # Somebody else may take the port before the server does.
         for _ in range(5):
             try:
@@ -49,6 +41,16 @@ class private_server:
                 self.port = free_port()
                 self.url = self.url.set(port=self.port)
         raise PortTaken
+
+    def _install(self) -> None:
+        """On a machine that is short of something for a moment, once more."""
+        command = ["mariadb-install-db", "--no-defaults", *self.options, *INSTALL]
+        for _ in range(3):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode == 0:
+                return
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+        raise RuntimeError(f"mariadb-install-db: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
     def start(self) -> None:
         """Start the server (again) and wait until it answers."""

@@ -23,7 +23,8 @@ from app.storage.tables import db, series
 from tests.support import eventually, free_port
 
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
-COMMANDS = ["copy", "db", "doctor", "fold", "run", "simulate", "ticks"]
+COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "fold", "rebuild", "run", "simulate"]
+COMMANDS += ["ticks", "verify"]
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from flask import Flask
 from flask_restful import Api
 
 from app.api import problems
-from app.api.candlesticks import Candlesticks, Gaps, Latest, Revisions
+from app.api.agreement import Agreement
+from app.api.candlesticks import Candlesticks, Explain, Gaps, Latest, Revisions
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import bound_sending, guard
 from app.api.index import Index
 from app.api.markets import Markets
+from app.api.metrics import Metrics
 from app.api.status import Livez, Readyz, Status
 
 RESOURCES = {
@@ -20,11 +22,14 @@ RESOURCES = {
     "/candlesticks": Candlesticks,
     "/candlesticks/latest": Latest,
     "/candlesticks/revisions": Revisions,
+    "/candlesticks/explain": Explain,
     "/gaps": Gaps,
     "/candle-sticke": CandleSticke,
     "/api/candles": ApiCandles,
     "/markets": Markets,
+    "/agreement": Agreement,
     "/status": Status,
+    "/metrics": Metrics,
     "/livez": Livez,
     "/readyz": Readyz,
 }

@@ -38,6 +38,14 @@ class Revisions(Resource):
         return reading.changes()
 
 
+class Explain(Resource):
+    """Read only."""
+
+    def get(self) -> Response:
+        """How one candle came to be what it is, or why there is none."""
+        return reading.explanation()
+
+
 class Gaps(Resource):
     """Read only."""
 

@@ -25,17 +25,17 @@ AT_ONCE = 8
 
 
 class Places:
-    """So many exports may run at once. For any thread."""
+    """So many may run at once, of what takes long. For any thread."""
 
-    def __init__(self) -> None:
-        self._free = threading.Semaphore(AT_ONCE)
+    def __init__(self, count: int = AT_ONCE, what: str = "exports") -> None:
+        self._free = threading.Semaphore(count)
+        self._full = f"{count} {what} are running; ask again when one of them has ended."
 
     def take(self) -> Callable[[], None]:
         """Take a place; what is returned gives it back, once however often it is called. Problem
         if none is free."""
         if not self._free.acquire(blocking=False):
-            detail = f"{AT_ONCE} exports are running; ask again when one of them has ended."
-            raise Problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
+            raise Problem(503, self._full, {"Retry-After": str(RETRY_SECONDS)})
         taken = [True]
 
         def leave() -> None:

@@ -5,7 +5,14 @@ from flask_restful import Resource
 
 from app.api.context import reply, services
 from app.api.parameters import Parameters
-from app.api.question import CHANGES_NAMES, GAPS_NAMES, LATEST_NAMES, NAMES
+from app.api.question import (
+    AGREEMENT_NAMES,
+    CHANGES_NAMES,
+    EXPLAIN_NAMES,
+    GAPS_NAMES,
+    LATEST_NAMES,
+    NAMES,
+)
 from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
@@ -15,6 +22,8 @@ ROUTES = {
     + ", ".join(LATEST_NAMES),
     "GET /candlesticks/revisions": "what changed of closed candles, when and why: "
     + ", ".join(CHANGES_NAMES),
+    "GET /candlesticks/explain": "how one candle came to be what it is, or why there is none: "
+    + ", ".join(EXPLAIN_NAMES),
     "GET /gaps": "windows without a fully observed candle: " + ", ".join(GAPS_NAMES),
     "POST /candlesticks": 'start building; JSON body {"exchange", "symbols": [...] or "all",'
     ' "source"}, all optional',
@@ -22,9 +31,19 @@ ROUTES = {
     "GET /markets": "what can be built: exchange, source, symbol, times",
     "GET /candle-sticke": "the newest 500 candles as a bare list; POST starts building",
     "GET /api/candles": "the same as GET /candlesticks",
-    "GET /status": "feeds, threads, positions, subscriptions, database",
+    "GET /agreement": "how far candles say the same as the exchange's own: "
+    + ", ".join(AGREEMENT_NAMES),
+    "GET /status": "feeds, threads, positions, subscriptions, database, agreement",
+    "GET /metrics": "agreement and the state of feeds, for Prometheus",
     "GET /livez": "200 while the process works",
     "GET /readyz": "200 while it can answer",
+}
+
+LINKS = {
+    route: route[4:]
+    for route in ROUTES
+    # It has to be told of which window.
+    if route.startswith("GET ") and route != "GET /candlesticks/explain"
 }
 
 PAGE = """<!doctype html>
@@ -36,7 +55,7 @@ PAGE = """<!doctype html>
 <p>This service answers programs. What it knows:</p>
 <dl>
 {% for route, what in routes.items() %}
-<dt>{% if route.startswith("GET ") %}<a href="{{ route[4:] }}">{{ route }}</a>
+<dt>{% if route in links %}<a href="{{ links[route] }}">{{ route }}</a>
 {%- else %}{{ route }}{% endif %}</dt>
 <dd>{{ what }}</dd>
 {% endfor %}
@@ -56,7 +75,7 @@ class Index(Resource):
         intervals = [interval_text(length) for length in services().config.intervals]
         best = request.accept_mimetypes.best_match(["application/json", "text/html"])
         if best == "text/html":
-            page = render_template_string(PAGE, routes=ROUTES, intervals=intervals)
+            page = render_template_string(PAGE, routes=ROUTES, links=LINKS, intervals=intervals)
             answer = Response(page, content_type="text/html; charset=utf-8")
         else:
             answer = reply(

@@ -11,13 +11,14 @@ from app.api.cursors import read_cursor
 from app.api.parameters import MAX_LIMIT, Parameters, known_exchange, known_source
 from app.api.problems import Problem
 from app.api.rendering import CSV, FORMATS, JSON, NDJSON
-from app.api.times import parse_time
+from app.api.times import ALLOWED, parse_time
 from app.market.closing import Forming
-from app.market.windows import interval_text
+from app.market.windows import LATEST, interval_text, window_open
 from app.storage.candles import SCAN, PageQuery
 from app.storage.filling import FILLS, NONE
 from app.storage.gaps import KINDS
 from app.storage.ranges import NAMED
+from app.storage.windows import Window
 
 if TYPE_CHECKING:
     from config import Config
@@ -29,6 +30,8 @@ NAMES = SELECTING[:4] + RANGE + SELECTING[4:] + SHAPING
 LATEST_NAMES = SELECTING + SHAPING
 GAPS_NAMES = SELECTING[:4] + RANGE[:3] + ("kind",) + SHAPING
 CHANGES_NAMES = SELECTING[:4] + RANGE[:3] + SHAPING
+AGREEMENT_NAMES = SELECTING[:4] + RANGE[:2] + ("times",)
+EXPLAIN_NAMES = (*SELECTING[:4], "time", "times")
 
 DEFAULT_LIMIT = 100
 
@@ -158,6 +161,40 @@ def read_gaps_question(request: Request, config: "Config") -> tuple[Question, Sh
     question = Question(*selected, *range_, of="gaps", kind=kind)
     _check_range(question)
     return question, _shape(given, request)
+
+
+def read_agreement_question(request: Request, config: "Config") -> tuple[Question, bool]:
+    """The parameters of GET /agreement, of all stored intervals by default; whether times are
+    ISO 8601."""
+    given = Parameters(request.args, AGREEMENT_NAMES)
+    exchange, source, symbols, intervals = _selected(given, config)
+    if given.get("interval") is None:
+        intervals = config.intervals
+    question = Question(
+        exchange, source, symbols, intervals, _time(given, "start"), _time(given, "end")
+    )
+    _check_range(question)
+    _check_stored(intervals, config.intervals, "what was compared")
+    return question, given.one_of("times", ("ms", "iso"), "ms") == "iso"
+
+
+def read_explain_question(given: Parameters, config: "Config") -> Window:
+    """The parameters of GET /candlesticks/explain: one window of one symbol."""
+    exchange, source, symbols, intervals = _selected(given, config)
+    time = _time(given, "time")
+    if given.get("symbol") is None or symbols is None or len(symbols) > 1:
+        detail = "Exactly one symbol can be explained, such as symbol=BTC_USDT."
+        raise Problem(400, detail, parameter="symbol")
+    if len(intervals) > 1:
+        detail = "Exactly one interval can be explained, such as interval=10m."
+        raise Problem(400, detail, parameter="interval")
+    if time is None:
+        detail = "time is missing: any moment of the window that is meant."
+        raise Problem(400, detail, parameter="time", allowed=ALLOWED)
+    start = window_open(time, intervals[0])
+    if start < 0 or start + intervals[0] > LATEST:
+        raise Problem(400, "Its window is not wholly within 1970 to 9999.", parameter="time")
+    return Window((exchange, source), symbols[0], intervals[0], start, config.intervals)
 
 
 def page_query(

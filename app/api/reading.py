@@ -1,20 +1,26 @@
-"""What is read: candles, the newest of them, how they have changed, and where they are missing."""
+"""What is read: candles, the newest of them, how they have changed, where they are missing, and why
+one is what it is."""
 
 from typing import Any
 
 from flask import Response, request
 
 from app.api.changes import CHANGES
-from app.api.context import services
+from app.api.context import reply, services
+from app.api.explained import explained
+from app.api.explaining import Means, explain
 from app.api.exporting import export
 from app.api.gaps import GAPS
 from app.api.hints import why_empty, why_no_changes, why_no_gaps
 from app.api.pages import Pages, always, answer
+from app.api.parameters import Parameters
 from app.api.question import (
+    EXPLAIN_NAMES,
     Question,
     Shape,
     page_query,
     read_changes_question,
+    read_explain_question,
     read_gaps_question,
     read_latest_question,
     read_question,
@@ -54,6 +60,20 @@ def gaps() -> Response:
     """GET /gaps."""
     question, shape = read_gaps_question(request, services().config)
     return _answer(_gaps, question, shape, _query(question, shape))
+
+
+def explanation() -> Response:
+    """GET /candlesticks/explain."""
+    shared = services()
+    given = Parameters(request.args, EXPLAIN_NAMES)
+    window = read_explain_question(given, shared.config)
+    as_iso = given.one_of("times", ("ms", "iso"), "ms") == "iso"
+    means = Means(shared.config, shared.engine, shared.hub.now, shared.make_history)
+    leave = shared.explanations.take()
+    try:
+        return reply(explained(explain(means, window), as_iso))
+    finally:
+        leave()
 
 
 def _query(question: Question, shape: Shape) -> PageQuery:

@@ -76,6 +76,10 @@ class Forms(Generic[R]):
         """What comes before the first row."""
         return self._head if form == CSV else b""
 
+    def one(self, row: R, exchange: str, source: str, as_iso: bool) -> Any:
+        """The object that is encoded as JSON."""
+        return self._encode(row, exchange, source, as_iso)
+
     def rows(self, form: str, rows: Iterable[R], exchange: str, source: str, as_iso: bool) -> bytes:
         """JSON: the objects of a list, without its brackets; NDJSON: an object a line; CSV: a line
         each."""

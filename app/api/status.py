@@ -10,12 +10,13 @@ from typing import Any
 from flask import Response, request
 from flask_restful import Resource
 
+from app.api.agreement import recent_agreement
 from app.api.context import reply, services
 from app.api.parameters import Parameters
 from app.api.problems import NOT_SET_UP, Problem
 from app.live.hub import Feed, FeedState, Hub, LoopState
 from app.market.coverage import FOREVER
-from app.storage import subscriptions
+from app.storage import subscriptions, tasks
 from app.storage.candles import feed_positions_of_all
 from app.storage.database import NotSetUp, StoreError
 from app.storage.schema import MISSING, NEWER, OK, OUTDATED, schema_state
@@ -119,6 +120,9 @@ def _stored() -> dict[str, Any]:
         schema = schema_state(engine)
         positions, series = feed_positions_of_all(engine)
         rows = subscriptions.all_of(engine)
+        asked = tasks.open_tasks(engine)
+        # The tables of an older version may have none of it.
+        agreement = {} if schema == OUTDATED else {"agreement": recent_agreement()}
     except NotSetUp:
         return {"database": {"state": "not set up", "error": NOT_SET_UP}}
     except StoreError as error:
@@ -132,9 +136,11 @@ def _stored() -> dict[str, Any]:
             {"exchange": found.exchange, "source": found.source, **found.position._asdict()}
             for found in positions
         ],
+        "tasks": [task._asdict() for task in asked],
         "subscriptions": [
             row._asdict() | {"until": None if row.until == FOREVER else row.until} for row in rows
         ],
+        **agreement,
     }
 
 

@@ -3,7 +3,8 @@
 ExchangeError               nothing usable came
 |-- Unreachable             our side: no route, no name; the exchange may be fine
 |-- Unavailable             its side: down, slow, overloaded, or answering nonsense; ask again
-`-- Refused                 it does not want us: a person should know, and nobody hammer it
+|-- Refused                 it does not want us: a person should know, and nobody hammer it
+`-- Unknown                 it does not know what was asked for: asking again does not help
 """
 
 from collections import Counter
@@ -16,11 +17,13 @@ import msgspec
 
 class ExchangeError(Exception):
     """`reason` is a short stable code, the key it is counted under; `retry_after` the seconds that
-    the exchange asks us to wait."""
+    the exchange asks us to wait; `body` the beginning of what it answered instead, if it did."""
 
-    def __init__(self, reason: str, message: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str = "", retry_after: float | None = None, body: bytes = b""
+    ) -> None:
         super().__init__(message or reason)
-        self.reason, self.retry_after = reason, retry_after
+        self.reason, self.retry_after, self.body = reason, retry_after, body
 
 
 class Unreachable(ExchangeError):
@@ -33,6 +36,10 @@ class Unavailable(ExchangeError):
 
 class Refused(ExchangeError):
     """The exchange answers that it does not want to be asked (403, 418, 451)."""
+
+
+class Unknown(ExchangeError):
+    """The exchange does not list what was asked for, such as a symbol."""
 
 
 Word = Annotated[str, msgspec.Meta(max_length=100)]
@@ -94,6 +101,32 @@ class Heard:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
+class OwnCandle(msgspec.Struct, gc=False):
+    """A candle as the exchange tells it, as sent: the market core judges it. open_time in epoch
+    ms; volume and taker_buy_volume in the base currency, quote_volume in the quote currency; count
+    of its trades."""
+
+    open_time: int
+    open: Word
+    high: Word
+    low: Word
+    close: Word
+    volume: Word
+    quote_volume: Word
+    taker_buy_volume: Word
+    count: int
+
+
+@dataclass(slots=True)
+class OwnCandles:
+    """What was asked of an exchange's own candles, earliest first, one for a window. rejected:
+    rows that cannot be read or contradict their window, by reason; where there are any, a window
+    without a candle may have had one."""
+
+    candles: list[OwnCandle] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
 class TradesAdapter(Protocol):
     """What a feed of source `trades` needs. Every method may raise ExchangeError and ends within
     the request deadline. One thread at a time, one connection at a time."""
@@ -146,6 +179,29 @@ class TickerAdapter(Protocol):
 
     def markets(self) -> list[Market]:
         """Every market that the exchange lists."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class HistoryAdapter(Protocol):
+    """What history needs. Every method may raise ExchangeError and ends within the request
+    deadline. One thread at a time.
+
+    lengths: those (ms) of the exchange's own candles that divide 10 minutes, shortest first. most:
+    windows that one request may span.
+    """
+
+    name: str
+    lengths: tuple[int, ...]
+    most: int
+
+    def candles(self, symbol: str, length: int, start: int, end: int) -> OwnCandles:
+        """Its candles of `length` ms that open in `[start, end)`: at most `most` windows, else
+        ValueError. The last may still be open. Unknown if it does not list the symbol."""
+
+    def server_time(self) -> tuple[int, int] | None:
+        """As that of `TickerAdapter`."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from app.exchanges.base import Unavailable
-from app.exchanges.http import excerpt
+from app.exchanges.http import EXCERPT_BYTES, excerpt
 
 Row = TypeVar("Row")
 
@@ -32,7 +32,7 @@ def lenient(body: bytes | msgspec.Raw) -> Any:
 
 def unexpected(body: bytes) -> Unavailable:
     """For JSON of another shape than was asked for, such as an error object."""
-    return Unavailable("unexpected_answer", excerpt(body))
+    return Unavailable("unexpected_answer", excerpt(body), body=body[:EXCERPT_BYTES])
 
 
 def split_list(body: bytes) -> list[msgspec.Raw]:

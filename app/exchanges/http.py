@@ -158,7 +158,7 @@ def refusal(status: int, retry_after: str, date: int | None, body: bytes) -> Exc
         return Unavailable("redirect", f"HTTP {status}: redirects are not followed")
     kind = Refused if status in REFUSALS else Unavailable
     text = f"HTTP {status}: {excerpt(body)}"
-    return kind(f"http_{status}", text, _retry_after(retry_after, date))
+    return kind(f"http_{status}", text, _retry_after(retry_after, date), body)
 
 
 def _retry_after(text: str, date: int | None) -> float | None:

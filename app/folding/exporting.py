@@ -7,8 +7,8 @@ from pathlib import Path
 
 from app.folding.writing import Row, spoiled_row, tick_row
 from app.market.ticks import AHEAD_MS
-from app.ticklog import Entry
 from app.ticklog.files import SegmentLog
+from app.ticklog.reading import entries_from
 
 
 class NoLog(Exception):
@@ -54,7 +54,7 @@ def ticks_of(
 ) -> Iterator[Row]:
     """The ticks that happened in `[start, end)` (ms), in the order of the log; of all symbols where
     none is named. A late one may be in any later batch, so the log is read to its end."""
-    for entry in _entries(log, log.find(start - AHEAD_MS)):
+    for entry in entries_from(log, log.find(start - AHEAD_MS)):
         batch = entry.batch
         if batch is None:
             report.lost += entry.end - entry.position
@@ -72,15 +72,3 @@ def ticks_of(
             if start <= one.time < end and (not symbols or one.symbol in symbols):
                 report.rows += 1
                 yield spoiled_row(one, batch)
-
-
-def _entries(log: SegmentLog, position: int) -> Iterator[Entry]:
-    """A segment may be pruned before its turn comes; what follows is still there."""
-    while True:
-        try:
-            for entry in log.read(position):
-                yield entry
-                position = entry.end
-            return
-        except FileNotFoundError:
-            position = max(position, log.begin)

@@ -34,6 +34,7 @@ class FeedState:
     applied_time: int | None = None
     closed_through: int | None = None
     database_error: str = ""
+    history_error: str = ""
 
 
 @dataclass(slots=True)

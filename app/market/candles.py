@@ -26,12 +26,17 @@ _DECIMAL, _NUMBER = {Decimal}, {int}
 _SIDES = frozenset((BUY, SELL))
 
 
+LIVE, EXCHANGE = "live", "exchange"
+"""Whether a bar was folded from ticks, or is in part or wholly the exchange's own."""
+
+
 class Bar(NamedTuple):
     """The contents of a candle without its window. Bars form a monoid under `merge`; the absent
     bar (`None`: no tick) is its identity.
 
     Volumes are None where the size of a tick is not known, taker_buy_volume also where its side is
-    not; ids are the lowest and the highest, None where there are no numbers.
+    not; ids are the lowest and the highest, None where there are no numbers. The exchange's own
+    bars tell neither ids nor times.
     """
 
     open: Decimal
@@ -39,13 +44,14 @@ class Bar(NamedTuple):
     low: Decimal
     close: Decimal
     tick_count: int
-    first_tick_time: int
-    last_tick_time: int
+    first_tick_time: int | None
+    last_tick_time: int | None
     volume: Decimal | None = None
     quote_volume: Decimal | None = None
     taker_buy_volume: Decimal | None = None
     first_tick_id: int | None = None
     last_tick_id: int | None = None
+    origin: str = LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,33 @@ def merge(left: Bar | None, right: Bar | None) -> Bar | None:
         _sum(left.taker_buy_volume, right.taker_buy_volume),
         min(lows, default=None),
         max(highs, default=None),
+        left.origin if left.origin == right.origin else EXCHANGE,
+    )
+
+
+def merged(bars: Sequence[Bar]) -> Bar | None:
+    """The bar of neighbors, the earliest first: what `merge` makes of them one after the other, in
+    a fraction of the time."""
+    if len(bars) < 2:
+        return bars[0] if bars else None
+    columns = zip(*bars, strict=True)
+    opens, highs, lows, closes, counts, firsts, lasts, *sizes, low_ids, high_ids, origins = columns
+    with localcontext(EXACT):
+        volume, quote, bought = (None if None in some else sum(some) for some in sizes)
+    return Bar(
+        opens[0],
+        max(highs),
+        min(lows),
+        closes[-1],
+        sum(counts),
+        firsts[0],
+        lasts[-1],
+        volume,
+        quote,
+        bought,
+        min((one for one in low_ids if one is not None), default=None),
+        max((one for one in high_ids if one is not None), default=None),
+        origins[0] if len(set(origins)) == 1 else EXCHANGE,
     )
 
 

@@ -13,6 +13,16 @@ Place = tuple[str, int]
 """A symbol and the open time (ms) of one of its windows."""
 
 
+class Official(NamedTuple):
+    """What the exchange's own candles tell of `[start, end)` (ms), which are whole windows of the
+    shortest interval: the bars of those that had trades, by open time."""
+
+    symbol: str
+    start: int
+    end: int
+    bars: Mapping[int, Bar]
+
+
 @dataclass(slots=True)
 class Closing:
     """What the store is to learn: all of it, or none.
@@ -22,7 +32,8 @@ class Closing:
     opened, filled: trades that are missing by their ids, and those that came after all; covers:
     what else was fetched afterwards. By each of these a closed candle may change. lines: how far
     the ids of trades are known now, of the symbols where that has changed. since: what closed
-    before it (ms) had been told before.
+    before it (ms) had been told before. told: by the exchange's own candles; anew: which of the
+    late windows were folded again without a late trade, to see that they are right.
     """
 
     closed_through: int
@@ -35,6 +46,8 @@ class Closing:
     covers: list[Cover] = field(default_factory=list)
     lines: dict[str, Line] = field(default_factory=dict)
     since: int = 0
+    told: list[Official] = field(default_factory=list)
+    anew: list[Cover] = field(default_factory=list)
 
     @property
     def unobserved(self) -> list[Span]:
@@ -49,9 +62,10 @@ class Closing:
     @property
     def changes_closed(self) -> bool:
         """Whether what had been told of closed windows may be different now, be it a candle, one
-        that is merged when it is read, or a window without any."""
+        that is merged when it is read, or a window without any. What the exchange's own candles
+        change is seen when it is stored."""
         trades = self.late or self.opened or self.filled or self.covers or self.untold
-        return bool(trades or self.unobserved)
+        return bool(trades or self.unobserved or self.anew)
 
 
 class OpenCandle(NamedTuple):
@@ -65,20 +79,22 @@ class OpenCandle(NamedTuple):
 
 class Forming(NamedTuple):
     """All that is open. spans: what was not observed lately; frontier: what happens from then on
-    (ms) has not been observed yet; covers: what was fetched afterwards, by symbol."""
+    (ms) has not been observed yet; covers: what was fetched afterwards, and told: what the
+    exchange's own candles have told of, by symbol."""
 
     candles: list[OpenCandle]
     spans: list[Span]
     frontier: int
     covers: Mapping[str, Sequence[Period]] = {}
+    told: Mapping[str, Sequence[Period]] = {}
 
 
 class Resume(NamedTuple):
     """Where a stored position left off.
 
     closed_through: ms. parts: the candles of the shortest interval in the windows that are still
-    open for longer ones; spans, covers: what touches these. parts_since: when (ms) candles of the
-    shortest interval began to be stored; what open windows held before cannot be put together
+    open for longer ones; spans, covers, told: what touches these. parts_since: when (ms) candles of
+    the shortest interval began to be stored; what open windows held before cannot be put together
     again. reach: what closed before it (ms) cannot change. lines: how far trade ids are known, by
     symbol; holes: those among them that are missing.
     """
@@ -91,3 +107,4 @@ class Resume(NamedTuple):
     reach: int = 0
     lines: Mapping[str, Line] = {}
     holes: Mapping[str, Sequence[Hole]] = {}
+    told: Sequence[Cover] = ()

@@ -23,6 +23,11 @@ SEQUENCE_GAP = "sequence_gap"
 Period = tuple[int, int]
 """`[since, until)`, in ms: of a subscription, or of what was fetched or changed afterwards."""
 
+Share = tuple[Decimal, tuple[str, ...]]
+"""Coverage and reasons."""
+
+_WHOLE: Share = (Decimal(1), ())
+
 
 class Span(NamedTuple):
     """Time `[start, end)` in ms that was not observed, for one symbol or for `ALL`."""
@@ -53,16 +58,24 @@ def _cut(span: Span, start: int, end: int) -> list[Span]:
 
 
 def coverage(
-    start: int, end: int, spans: Iterable[Span], periods: Sequence[Period]
-) -> tuple[Decimal, tuple[str, ...]]:
+    start: int,
+    end: int,
+    spans: Iterable[Span],
+    periods: Sequence[Period],
+    told: Sequence[Period] = (),
+) -> Share:
     """Coverage of the window `[start, end)` and the sorted reasons why it is under 1.
 
-    `spans` are those of the symbol's feed; what lies outside all `periods` counts as not observed.
+    `spans` are those of the symbol's feed; what lies outside all `periods` counts as not observed,
+    and what the exchange's own candles have told of (`told`) as observed.
     Rounded down to 4 places, so that exactly 1 means that nothing was missed.
     """
+    found = [*spans, *_outside(start, end, periods)]
+    for since, until in told:
+        found = [part for span in found for part in _cut(span, since, until)]
     missed = [
         (max(span.start, start), min(span.end, end), span.reason)
-        for span in (*spans, *_outside(start, end, periods))
+        for span in found
         if span.start < end and span.end > start
     ]
     observed = end - start - _length(missed)
@@ -89,6 +102,62 @@ class Missed:
                 found.append(span)
             place -= 1
         return found
+
+
+def is_asked_for(start: int, end: int, periods: Iterable[Period]) -> bool:
+    """Whether any moment of `[start, end)` (ms) lies in a subscription."""
+    return any(since < end and until > start for since, until in periods)
+
+
+class Seen:
+    """How far a stretch of time was observed, of one symbol. spans: those of all symbols count too;
+    covers: what was fetched afterwards; told: what the exchange's own candles have told of."""
+
+    def __init__(
+        self,
+        symbol: str,
+        spans: Iterable[Span],
+        covers: Sequence[Period],
+        told: Sequence[Period],
+        periods: Sequence[Period],
+    ) -> None:
+        mine = [span for span in spans if span.symbol in (symbol, ALL)]
+        self._symbol, self._periods, self._told = symbol, periods, told
+        self._missed = Missed(uncovered(mine, covers))
+
+    def share(self, start: int, end: int) -> Share:
+        """Coverage and reasons of the window `[start, end)` (ms)."""
+        if self.is_told(start, end):
+            return _WHOLE
+        spans = self._missed.within(self._symbol, start, end)
+        told = [one for one in self._told if one[0] < end and one[1] > start]
+        return coverage(start, end, spans, self._periods, told)
+
+    def missed(self, start: int, end: int) -> list[Period]:
+        """What of `[start, end)` was not observed and not told of either, earliest first; pieces
+        may overlap."""
+        left = [
+            *self._missed.within(self._symbol, start, end),
+            *_outside(start, end, self._periods),
+        ]
+        for since, until in self._told:
+            left = [part for span in left for part in _cut(span, since, until)]
+        return sorted((max(span.start, start), min(span.end, end)) for span in left)
+
+    def is_whole(self, start: int, end: int) -> bool:
+        """Whether nothing of it was missed, whatever the exchange's own candles tell."""
+        if not self.is_asked_for(start, end):
+            return False
+        spans = self._missed.within(self._symbol, start, end)
+        return coverage(start, end, spans, self._periods)[0] == 1
+
+    def is_told(self, start: int, end: int) -> bool:
+        """Whether the exchange's own candles have told of all of it."""
+        return any(since <= start and end <= until for since, until in self._told)
+
+    def is_asked_for(self, start: int, end: int) -> bool:
+        """Whether any moment of it was to be observed."""
+        return is_asked_for(start, end, self._periods)
 
 
 def _outside(start: int, end: int, periods: Sequence[Period]) -> list[Span]:

@@ -6,31 +6,21 @@ A function of the log and the subscriptions, so replay gives what live gave.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from app.market.candles import Bar, Candle, Fold, merge
-from app.market.closing import Closing, Forming, OpenCandle, Place, Resume
-from app.market.coverage import ALL, RESTART, Span
+from app.market.candles import EXCHANGE, LIVE, Bar, Candle, Fold
+from app.market.closing import Closing, Forming, Official, OpenCandle, Place, Resume
+from app.market.coverage import ALL, RESTART, Span, is_asked_for
 from app.market.ids import Ids, Line
 from app.market.observation import Observation, Pace, StreamObservation
+from app.market.official import official
+from app.market.series import Series
 from app.market.sifting import LastPrices, Sifter, Trades, by_symbol, by_window, sequences
 from app.market.subscriptions import Subscriptions
-from app.market.ticks import OK, TICKER, TRADES, Batch, Tick
+from app.market.ticks import OK, TICKER, TRADES, Batch, Cover, History, Tick
 from app.market.unseen import Unseen
 from app.market.windows import window_open
 
 MOST_SERIES = 20_000
 """No exchange lists so many: it makes names up, and those that trade no more are forgotten."""
-
-
-class _Series:
-    """The open windows of one symbol. parts: the closed ones of the shortest interval that lie in
-    the open ones of longer intervals."""
-
-    __slots__ = ("folds", "parts", "sifter")
-
-    def __init__(self, sifter: Sifter) -> None:
-        self.sifter = sifter
-        self.folds: dict[int, Fold] = {}
-        self.parts: dict[int, Bar] = {}
 
 
 class FeedFold:
@@ -47,13 +37,19 @@ class FeedFold:
         self.reach = 0
         """Trades of closed windows that open before this (ms) are counted and nothing else, as they
         could not be folded in: neither do they fill a hole."""
-        self._series: dict[str, _Series] = {}
+        self._series: dict[str, Series] = {}
         self._unseen = Unseen()
         self._resumed = Resume(0)
         self._corrected: dict[Place, Bar] = {}
+        self._anew: list[Cover] = []
         self._place = self._taken = self._hidden = 0
         self._torn = False
         self._counted: set[str] = set()
+
+    @property
+    def decided(self) -> int:
+        """What closed by then (ms) has been handed out."""
+        return self._taken
 
     def resume(self, found: Resume) -> None:
         """Go on from a stored position."""
@@ -66,7 +62,7 @@ class FeedFold:
         cut = window_open(through, self.longest)
         if found.parts_since > cut:
             spans.append(Span(ALL, cut, found.parts_since, RESTART))
-        self._unseen.restore(spans, found.covers)
+        self._unseen.restore(spans, found.covers, found.told)
         for part in found.parts:
             self._of(part.symbol).parts[part.open_time] = part.bar
 
@@ -125,20 +121,61 @@ class FeedFold:
             for symbol, window in self.late.keys() - bars.keys():
                 for time in self.late[symbol, window]:
                     self._unseen.untold(symbol, time)
-        for (symbol, window), bar in bars.items():
+
+    def learn(self, told: Iterable[History], subscriptions: Subscriptions) -> None:
+        """Take in what the exchange's own candles tell of windows that were closed before. Where
+        something of a window was missed, its candle is from now on that of the exchange."""
+        for history in told:
+            found = official(history, self.shortest, self._taken)
+            if found is not None and self.source == TRADES:
+                self._unseen.told(found)
+                self._take_over(found, subscriptions)
+
+    def again(
+        self, bars: Mapping[Place, Bar], told: Iterable[Official], covers: Iterable[Cover]
+    ) -> None:
+        """What closed windows hold by all of the log, though no trade came late: `covers`, of which
+        the log has all, are to be compared with what is stored. told: by the exchange's own candles
+        in them."""
+        self._corrected |= bars
+        self._anew += covers
+        for found in told:
+            self._unseen.told(found)
+
+    def _take_over(self, found: Official, subscriptions: Subscriptions) -> None:
+        """In the open longer windows; see `revising.taken_over`."""
+        symbol, periods = found.symbol, subscriptions.periods(found.symbol)
+        first = max(found.start, window_open(self._taken, self.longest))
+        for window in range(first, found.end, self.shortest):
+            end = window + self.shortest
+            if not self._unseen.is_whole(symbol, window, end, periods):
+                self._unseen.taken_over(symbol, window, end)
+                if window in found.bars:
+                    self._of(symbol).parts[window] = found.bars[window]
+
+    def _keep_parts(self, subscriptions: Subscriptions) -> None:
+        """What was folded anew, of open longer windows. As in the store, the exchange's own candle
+        stays as long as something was missed."""
+        for (symbol, window), bar in self._corrected.items():
             if window >= window_open(self._taken, self.longest):
-                self._of(symbol).parts[window] = bar
+                parts, periods = self._of(symbol).parts, subscriptions.periods(symbol)
+                ours = window not in parts or parts[window].origin != EXCHANGE
+                if ours or self._unseen.is_whole(symbol, window, window + self.shortest, periods):
+                    parts[window] = bar
 
     def take_closing(self, subscriptions: Subscriptions) -> Closing | None:
         """What has closed or changed since the last call, or None where nothing has."""
         through = self.observation.closed_through
-        if through == self._taken and not self._corrected and not self._unseen.changed(through):
+        changed = self._corrected or self._anew or self._unseen.changed(through)
+        if through == self._taken and not changed:
             return None
+        self._keep_parts(subscriptions)
         candles = list(self._close(through, subscriptions))
         closing = Closing(through, candles, [], self.intervals, self._corrected)
-        closing.lines, closing.since = self._lines(), self._taken
+        closing.lines, closing.since, closing.anew = self._lines(), self._taken, self._anew
         self._unseen.tell(closing)
-        before, self._taken, self._corrected = self._taken, through, {}
+        before, self._taken = self._taken, through
+        self._corrected, self._anew = {}, []
         for series in self._series.values():
             series.sifter.forget(through)
         if (horizon := window_open(through, self.longest)) > window_open(before, self.longest):
@@ -147,14 +184,19 @@ class FeedFold:
 
     def forming(self) -> Forming:
         """The open windows of every interval as they stand."""
-        found = [candle for symbol in self._series for candle in self._open(symbol)]
+        found = [
+            OpenCandle(symbol, length, start, bar)
+            for symbol, series in self._series.items()
+            for length, start, bar in series.open(self._taken, self.intervals)
+        ]
         frontier = max(self.observation.frontier, self.observation.closed_through)
-        return Forming(found, self._unseen.all_spans(), frontier, self._unseen.all_covers())
+        covers, told = self._unseen.all_covers(), self._unseen.all_told()
+        return Forming(found, self._unseen.all_spans(), frontier, covers, told)
 
-    def _of(self, symbol: str) -> _Series:
+    def _of(self, symbol: str) -> Series:
         series = self._series.get(symbol)
         if series is None:
-            series = self._series[symbol] = _Series(self._sifter(symbol))
+            series = self._series[symbol] = Series(self._sifter(symbol))
         return series
 
     def _sifter(self, symbol: str) -> Sifter:
@@ -208,51 +250,18 @@ class FeedFold:
 
     def _close(self, through: int, subscriptions: Subscriptions) -> Iterable[Candle]:
         """The candles of every window that ends by `through`, in order of their end."""
-        bars = [bar for symbol in self._series for bar in self._closed_bars(symbol, through)]
-        bars.sort(key=lambda found: (found[1] + found[2], found[2], found[0]))
-        for symbol, start, length, bar in bars:
+        bars = [
+            (start + length, length, symbol, start, bar)
+            for symbol, series in self._series.items()
+            for start, length, bar in series.closed(through, self._taken, self.intervals)
+        ]
+        bars.sort(key=lambda found: found[:3])
+        for _, length, symbol, start, bar in bars:
             periods = subscriptions.periods(symbol)
             share, reasons = self._unseen.coverage(symbol, start, start + length, periods)
-            yield Candle(symbol, start, length, bar, share, reasons)
-
-    def _closed_bars(self, symbol: str, through: int) -> Iterable[tuple[str, int, int, Bar]]:
-        series = self._series[symbol]
-        for window in sorted(series.folds):
-            if window + self.shortest > through:
-                break
-            bar = series.folds.pop(window).bar()
-            series.parts[window] = bar
-            yield symbol, window, self.shortest, bar
-        for length in self.intervals[1:]:
-            if window_open(through, length) > window_open(self._taken, length):
-                for start in sorted({window_open(window, length) for window in series.parts}):
-                    if self._taken < start + length <= through:
-                        yield symbol, start, length, self._merged(series, start, length)
-
-    def _merged(self, series: _Series, start: int, length: int) -> Bar:
-        parts = sorted(series.parts.items())
-        found: Bar | None = None
-        for window, part in parts:
-            if start <= window < start + length:
-                found = merge(found, part)
-        assert found is not None
-        return found
-
-    def _open(self, symbol: str) -> Iterable[OpenCandle]:
-        series = self._series[symbol]
-        parts = {window: fold.bar() for window, fold in series.folds.items()}
-        for window in sorted(parts):
-            yield OpenCandle(symbol, self.shortest, window, parts[window])
-        parts |= series.parts
-        for length in self.intervals[1:]:
-            bars: dict[int, Bar | None] = {}
-            for window in sorted(parts):
-                start = window_open(window, length)
-                if start + length > self._taken:
-                    bars[start] = merge(bars.get(start), parts[window])
-            for start, bar in bars.items():
-                assert bar is not None
-                yield OpenCandle(symbol, length, start, bar)
+            # Of what nobody watched, only a whole candle says anything.
+            if bar.origin == LIVE or share == 1 or is_asked_for(start, start + length, periods):
+                yield Candle(symbol, start, length, bar, share, reasons)
 
     def _forget(self, horizon: int) -> None:
         """What lies before all open windows."""

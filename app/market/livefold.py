@@ -11,7 +11,7 @@ from app.market.coverage import ALL, FOREVER, STARTED, Span
 from app.market.feed import FeedFold
 from app.market.keeping import KeptTicks
 from app.market.observation import Pace, StreamObservation
-from app.market.refold import Refold
+from app.market.refold import Refold, Sought
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import IDLE, OK, TRADES, Batch, Tick
 from app.market.told import News, Told
@@ -130,7 +130,7 @@ class LiveFold:
         """Fold anew the closed windows that this batch had ticks of."""
         places = list(self._fold.late)
         observation = StreamObservation(self._pace, self._fold.shortest)
-        refold = Refold(places, observation, TRADES, self._subscriptions)
+        refold = Refold(Sought(places), observation, TRADES, self._subscriptions)
         ticks = self._kept.of(places)
         refold.take(Batch(self._clock, self._clock, OK, ticks=ticks))
         self._fold.correct(refold.bars())

@@ -45,6 +45,22 @@ def stretches(interval: int, start: int, end: int, kept: Iterable[Kept]) -> list
     return found
 
 
+def changeable(kept: Iterable[Kept], shortest: int, window: int) -> list[int]:
+    """The intervals of which a candle at `window` (ms) is stored and can be put together again,
+    shortest first: none where shorter ones were kept than now, as what they hold could not
+    follow."""
+    whole, touching = set(), []
+    for one in kept:
+        start = window_open(window, one.interval)
+        if one.since <= start and start + one.interval <= one.until:
+            whole.add(one.interval)
+        if one.since <= window < one.until:
+            touching.append(one.interval)
+    if min(touching, default=0) != shortest:
+        return []
+    return sorted(length for length in whole if length % shortest == 0)
+
+
 def bounds(interval: int, start: int, end: int, closed_through: int | None) -> tuple[int, int]:
     """The range of open times of whole windows, both ends boundaries. closed_through: None where
     open windows count too."""

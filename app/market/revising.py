@@ -3,16 +3,15 @@ the store writes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import NamedTuple, Protocol
 
-from app.market.candles import Bar, Candle, merge
-from app.market.closing import Closing
-from app.market.coverage import Period
-from app.market.unseen import Share
-from app.market.windows import LONGEST, window_open
+from app.market.candles import EXCHANGE, Bar, Candle, merged
+from app.market.closing import Closing, Official
+from app.market.coverage import ALL, Period, Seen
+from app.market.ticks import Cover
+from app.market.windows import LONGEST, window_open, window_up
 
-LATE_TICK, COVERAGE = "late_tick", "coverage"
+LATE_TICK, COVERAGE, REPAIR, REBUILD = "late_tick", "coverage", "repair", "rebuild"
 
 
 class Known(Protocol):
@@ -24,8 +23,8 @@ class Known(Protocol):
     def symbols(self, start: int, end: int) -> Iterable[str]:
         """Those with a closed candle of the shortest interval that opens in `[start, end)`."""
 
-    def coverage(self, symbol: str, start: int, end: int) -> Share:
-        """As it is now."""
+    def seen(self, symbol: str, start: int, end: int) -> Seen:
+        """What was observed of `[start, end)`, as far as is known now."""
 
     def intervals(self, window: int) -> Sequence[int]:
         """Those that are kept of a time, shortest first; empty where no candle of it can be put
@@ -33,11 +32,12 @@ class Known(Protocol):
 
 
 class Change(NamedTuple):
-    """A candle that replaces another, or that nobody had expected (None)."""
+    """A candle that replaces another, or that nobody had expected (before: None). cause: None where
+    nobody was to watch, so that nobody had been told that there is none."""
 
     before: Candle | None
     after: Candle
-    cause: str
+    cause: str | None
 
 
 def revise(known: Known, closing: Closing, shortest: int, through: int) -> list[Change]:
@@ -46,10 +46,28 @@ def revise(known: Known, closing: Closing, shortest: int, through: int) -> list[
     changes: list[Change] = []
     for symbol, ranges in _touched(known, closing, shortest).items():
         for start, end in ranges:
-            revising = _Revising(known, closing, symbol, shortest, through)
-            changes += revising.changes(start, min(end, through))
+            if start < min(end, through):
+                revising = _Revising(known, closing, symbol, shortest, through)
+                changes += revising.changes(start, min(end, through))
     changes.sort(key=lambda change: change.after.interval)
     return changes
+
+
+def taken_over(known: Known, told: Official, shortest: int) -> list[Cover]:
+    """Of what the exchange's own candles tell, the windows that missed something and can be stored;
+    neighbors as one. The others are not told of: what is found to be missing there later has to be
+    asked for."""
+    seen = known.seen(told.symbol, told.start, told.end)
+    found: list[Cover] = []
+    for window in range(told.start, told.end, shortest):
+        end = window + shortest
+        if seen.is_whole(window, end) or shortest not in known.intervals(window):
+            continue
+        if found and found[-1].end == window:
+            found[-1] = found[-1]._replace(end=end)
+        else:
+            found.append(Cover(told.symbol, window, end))
+    return found
 
 
 def _touched(known: Known, closing: Closing, shortest: int) -> dict[str, list[Period]]:
@@ -63,8 +81,15 @@ def _touched(known: Known, closing: Closing, shortest: int) -> dict[str, list[Pe
         found.setdefault(span.symbol, []).append((span.start, span.end))
     for symbol, start, end in closing.covers:
         found.setdefault(symbol, []).append((start, end))
-    for _, start, end, _ in closing.unobserved:
-        for symbol in known.symbols(window_open(start, shortest), min(end, closing.since)):
+    for told in closing.told:
+        found.setdefault(told.symbol, []).append((told.start, told.end))
+    everyone = [(start, min(end, closing.since)) for _, start, end, _ in closing.unobserved]
+    everyone += [(start, end) for symbol, start, end in closing.anew if symbol == ALL]
+    for start, end in everyone:
+        for symbol in known.symbols(window_open(start, shortest), end):
+            found.setdefault(symbol, []).append((start, end))
+    for symbol, start, end in closing.anew:
+        if symbol != ALL:
             found.setdefault(symbol, []).append((start, end))
     return {symbol: _united(ranges, shortest) for symbol, ranges in found.items()}
 
@@ -90,59 +115,94 @@ class _Revising:
         self._known, self._symbol = known, symbol
         self._shortest, self._through = shortest, through
         self._late = {window: bar for (name, window), bar in closing.late.items() if name == symbol}
-        self._changed: dict[int, Candle] = {}
+        self._told = [one for one in closing.told if one.symbol == symbol]
+        self._official = {at: bar for one in self._told for at, bar in one.bars.items()}
+        self._anew = [(start, end) for name, start, end in closing.anew if name in (symbol, ALL)]
+        self._parts: dict[int, Candle] = {}
+        self._changed: set[int] = set()
 
     def changes(self, start: int, end: int) -> list[Change]:
         """Of all intervals, in a range of windows of the shortest one."""
-        found = self._parts(start, end)
+        first, last = window_open(start, LONGEST), window_up(end, LONGEST)
+        self._seen = self._known.seen(self._symbol, first, last)
+        self._parts = self._candles(self._shortest, first, last)
+        found = self._shorts(start, end)
         lengths = {one for window in (start, end - 1) for one in self._known.intervals(window)}
         for length in sorted(lengths - {self._shortest}):
             found += self._longer(length, window_open(start, length), end)
         return found
 
-    def _parts(self, start: int, end: int) -> list[Change]:
-        told = self._told(self._shortest, start, end)
-        late = {window for window in self._late if start <= window < end}
+    def _shorts(self, start: int, end: int) -> list[Change]:
+        windows = self._parts.keys() | self._late.keys() | self._official.keys()
         changes = []
-        for window in sorted(told.keys() | late):
+        for window in sorted(one for one in windows if start <= one < end):
             if self._shortest in self._known.intervals(window):
-                before = told.get(window)
-                bar = self._late.get(window, before.bar if before else None)
-                changes += self._change(before, self._shortest, window, bar)
-        self._changed |= {change.after.open_time: change.after for change in changes}
+                before = self._parts.get(window)
+                changes += self._change(before, self._shortest, window, self._bar(window, before))
+        self._parts |= {change.after.open_time: change.after for change in changes}
+        self._changed = {change.after.open_time for change in changes}
         return changes
+
+    def _bar(self, window: int, before: Candle | None) -> Bar | None:
+        """What a window holds now. The exchange's own candle stands where ours missed something."""
+        was, end = before.bar if before else None, window + self._shortest
+        if self._seen.is_told(window, end) and not self._seen.is_whole(window, end):
+            theirs = self._official.get(window)
+            if theirs is None and was is not None and was.origin == EXCHANGE:
+                theirs = was
+            if theirs is not None:
+                return theirs
+        return self._late.get(window, was)
 
     def _longer(self, length: int, start: int, end: int) -> list[Change]:
-        told = self._told(length, start, end)
-        late = {window_open(window, length) for window in self._changed}
+        before = self._candles(length, start, end)
+        # Also where no part has changed: what had no trades may make one whole.
+        with_parts = {window_open(window, length) for window in self._parts}
         changes = []
-        for window in sorted(told.keys() | {one for one in late if start <= one < end}):
-            whole = window + length <= self._through
+        for window in sorted(before.keys() | {one for one in with_parts if start <= one < end}):
+            whole = window + length <= self._through and self._follows(window, length)
             if whole and length in self._known.intervals(window):
                 bar = self._merged(window, length)
-                changes += self._change(told.get(window), length, window, bar)
+                changes += self._change(before.get(window), length, window, bar)
         return changes
 
+    def _follows(self, window: int, length: int) -> bool:
+        """Whether its parts are known to be right, or one has changed: where the log does not reach
+        all of them, a part may have been changed by somebody, and the longer candle be right."""
+        end = window + length
+        inside = any(start <= window and end <= until for start, until in self._anew)
+        return not self._anew or inside or any(window <= at < end for at in self._changed)
+
     def _merged(self, window: int, length: int) -> Bar | None:
-        parts = self._told(self._shortest, window, window + length)
-        parts |= {
-            at: candle for at, candle in self._changed.items() if window <= at < window + length
-        }
-        return reduce(merge, (parts[at].bar for at in sorted(parts)), None)
+        parts = (self._parts.get(at) for at in range(window, window + length, self._shortest))
+        return merged([part.bar for part in parts if part is not None])
 
     def _change(
         self, before: Candle | None, length: int, window: int, bar: Bar | None
     ) -> list[Change]:
         if bar is None:
             return []
-        share, reasons = self._known.coverage(self._symbol, window, window + length)
+        share, reasons = self._seen.share(window, window + length)
         if before is None:
+            asked_for = self._seen.is_asked_for(window, window + length)
+            if share < 1 and not asked_for:
+                # Of what nobody watched, only a whole candle says anything.
+                return []
             after = Candle(self._symbol, window, length, bar, share, reasons)
-            return [Change(None, after, LATE_TICK)]
+            cause = self._cause(window, length, LATE_TICK) if asked_for else None
+            return [Change(None, after, cause)]
         after = replace(before, bar=bar, coverage=share, reasons=reasons)
-        cause = COVERAGE if before.bar == bar else LATE_TICK
+        cause = self._cause(window, length, COVERAGE if before.bar == bar else LATE_TICK)
         return [] if after == before else [Change(before, after, cause)]
 
-    def _told(self, length: int, start: int, end: int) -> dict[int, Candle]:
+    def _cause(self, window: int, length: int, otherwise: str) -> str:
+        end = window + length
+        if any(start < end and until > window for start, until in self._anew):
+            return REBUILD
+        if any(one.start < end and one.end > window for one in self._told):
+            return REPAIR
+        return otherwise
+
+    def _candles(self, length: int, start: int, end: int) -> dict[int, Candle]:
         found = self._known.candles(self._symbol, length, start, end)
         return {candle.open_time: candle for candle in found}

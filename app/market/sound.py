@@ -6,17 +6,20 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from app.market.coverage import ALL
+from app.market.history import MOST_TRADES
 from app.market.sifting import AFTER_IDS
 from app.market.ticks import (
     DECIMALS,
     WHOLE_DIGITS,
     Batch,
+    History,
+    Minute,
     Rejected,
     Tick,
     check_amount,
     check_symbol,
 )
-from app.market.windows import DAY, LATEST
+from app.market.windows import DAY, LATEST, MINUTE
 
 _LEAST, _LIMIT = Decimal(1).scaleb(-DECIMALS), Decimal(1).scaleb(WHOLE_DIGITS)
 _MOST_KNOWN = 100_000
@@ -30,9 +33,13 @@ def is_sound(batch: Batch) -> bool:
     possible = min(clocks) >= 0 and max(clocks) <= LATEST and abs(offset) <= LATEST
     if not (possible and 0 <= batch.poll <= DAY and _are_symbols({*batch.away} - {ALL})):
         return False
-    if any(not -LATEST <= start < end <= LATEST for _, start, end in batch.covers):
+    ranges = [*batch.covers, *batch.anew]
+    if any(not -LATEST <= start < end <= LATEST for _, start, end in ranges):
         return False
-    if not _are_symbols({cover.symbol for cover in batch.covers}):
+    anew = {cover.symbol for cover in batch.anew} - {ALL}
+    if not _are_symbols({cover.symbol for cover in batch.covers} | anew):
+        return False
+    if not all(map(_is_history, batch.history)):
         return False
     spoiled = not batch.spoiled or _are_named(batch, *zip(*batch.spoiled, strict=True))
     return spoiled and (not batch.ticks or _are_ticks(batch))
@@ -58,6 +65,26 @@ def _are_named(batch: Batch, symbols: Any, times: Any, ids: Any = (0,)) -> bool:
 
 def _are_ids(ids: Sequence[int]) -> bool:
     return min(ids) >= 0 and max(ids) < AFTER_IDS
+
+
+def _is_history(history: History) -> bool:
+    if not (0 <= history.start < history.end <= LATEST and _are_symbols({history.symbol})):
+        return False
+    times = [minute.open_time for minute in history.minutes]
+    if any(time % MINUTE or not history.start <= time < history.end for time in times):
+        return False
+    return len(set(times)) == len(times) and all(map(_is_minute, history.minutes))
+
+
+def _is_minute(minute: Minute) -> bool:
+    prices = minute.open, minute.high, minute.low, minute.close
+    sizes = minute.volume, minute.quote_volume, minute.taker_buy_volume
+    try:
+        in_order = _LEAST <= min(prices) == minute.low and max(prices) == minute.high < _LIMIT
+        fits = min(sizes) >= 0 and max(sizes) < _LIMIT
+        return in_order and fits and 0 < minute.trades < MOST_TRADES
+    except InvalidOperation:
+        return False
 
 
 def _are_symbols(found: set[str]) -> bool:

@@ -59,6 +59,31 @@ class Cover(NamedTuple):
     end: int
 
 
+class Minute(NamedTuple):
+    """What the exchange's own candle says of a minute with trades. Sizes in the base currency, but
+    for quote_volume; trades: how many."""
+
+    open_time: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    taker_buy_volume: Decimal
+    trades: int
+
+
+class History(NamedTuple):
+    """What the exchange's own candles say of a symbol in `[start, end)` (ms): those that are not
+    among `minutes` had no trade."""
+
+    symbol: str
+    start: int
+    end: int
+    minutes: list[Minute]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one poll or one drain of a stream brought, or why it brought nothing. `asked` and
@@ -73,7 +98,8 @@ class Batch:
     blind: its rows do not tell what happened since the batch before. away: symbols that this batch
     tells nothing about, though others of its feed are well. joined: those that a stream tells
     about from now on. owed: since when (ms) trades are missing that are still to be asked for, 0
-    where none are: whoever goes on after a crash has to begin there.
+    where none are: whoever goes on after a crash has to begin there. history: what was asked of the
+    exchange's own candles. anew: whose closed windows are to be folded again out of the log.
     """
 
     asked: int
@@ -91,6 +117,8 @@ class Batch:
     away: list[str] = field(default_factory=list)
     joined: list[str] = field(default_factory=list)
     owed: int = 0
+    history: list[History] = field(default_factory=list)
+    anew: list[Cover] = field(default_factory=list)
 
 
 class Rejected(ValueError):
@@ -109,15 +137,16 @@ def parse_price(text: str) -> Decimal:
     return price
 
 
-def parse_size(text: str) -> Decimal:
-    """How much was traded, exactly; else Rejected. Exchanges round very small ones to 0."""
+def parse_size(text: str, decimals: int = DECIMALS) -> Decimal:
+    """How much was traded, exactly, with up to so many decimals; else Rejected. Exchanges round
+    very small ones to 0."""
     if not _NUMBER.fullmatch(text):
         raise Rejected("size_malformed")
     size = Decimal(text)
     if size < 0 or (not size and text.startswith("-")):
         raise Rejected("size_negative")
     if len(text) > WHOLE_DIGITS or "e" in text or "E" in text:
-        _check_range(size, "size_out_of_range")
+        _check_range(size, "size_out_of_range", decimals)
     return size
 
 
@@ -135,9 +164,11 @@ def parse_id(text: str) -> int | str | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= WHOLE_DIGITS else text
 
 
-def _check_range(number: Decimal, reason: str = "price_out_of_range") -> None:
-    whole, _, decimals = format(number, "f").partition(".")
-    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(decimals.rstrip("0")) > DECIMALS:
+def _check_range(
+    number: Decimal, reason: str = "price_out_of_range", decimals: int = DECIMALS
+) -> None:
+    whole, _, rest = format(number, "f").partition(".")
+    if len(whole.lstrip("0")) > WHOLE_DIGITS or len(rest.rstrip("0")) > decimals:
         raise Rejected(reason)
 
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from app.market.candles import Candle
 from app.market.closing import Closing
-from app.market.coverage import ALL, Span, coverage
+from app.market.coverage import ALL, Seen, Span
 from app.market.ids import Hole
-from app.market.revising import LATE_TICK, revise
+from app.market.revising import revise
 from app.market.subscriptions import Subscriptions
-from app.market.unseen import Share, hole_span
+from app.market.unseen import hole_span
 from app.market.windows import window_up
 
 MOST_CANDLES = 300_000
@@ -77,12 +77,12 @@ class Told:
         names = [symbol for symbol, interval in self._news if interval == shortest]
         return [name for name in names if self.candles(name, shortest, start, end)]
 
-    def coverage(self, symbol: str, start: int, end: int) -> Share:
+    def seen(self, symbol: str, start: int, end: int) -> Seen:
         """See `revising.Known`."""
         found: list[Span] = []
         for spans in (self._spans.get(ALL, []), self._spans.get(symbol, [])):
             found += spans[bisect_right(spans, start, key=_end) :]
-        return coverage(start, end, found, self._subscriptions.periods(symbol))
+        return Seen(symbol, found, (), (), self._subscriptions.periods(symbol))
 
     def intervals(self, window: int) -> Sequence[int]:
         """See `revising.Known`."""
@@ -91,12 +91,11 @@ class Told:
     def _corrections(self, closing: Closing, clock: int) -> list[News]:
         found = []
         for change in revise(self, closing, self._intervals[0], self._through):
-            revision, cause = 1, LATE_TICK
+            revision = 1
             if change.before is not None:
                 key = change.before.symbol, change.before.interval
                 revision = self._news[key][change.before.open_time].revision + 1
-                cause = change.cause
-            found.append(News(change.after, clock, revision, cause))
+            found.append(News(change.after, clock, revision, change.cause or ""))
         return [self._put(news) for news in found]
 
     def _put(self, news: News) -> News:

@@ -2,15 +2,20 @@
 afterwards. Tells the store what is new of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 
-from app.market.closing import Closing
-from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Period, Span, coverage, uncovered
+from app.market.closing import Closing, Official
+from app.market.coverage import (
+    ALL,
+    FOREVER,
+    SEQUENCE_GAP,
+    Period,
+    Share,
+    Span,
+    coverage,
+    uncovered,
+)
 from app.market.ids import Hole, Ids
 from app.market.ticks import EXCHANGE_DOWN, Cover
-
-Share = tuple[Decimal, tuple[str, ...]]
-"""Coverage and reasons."""
 
 
 class Unseen:
@@ -20,20 +25,25 @@ class Unseen:
         self._all: list[Span] = []
         self._own: dict[str, list[Span]] = {}
         self._covers: dict[str, list[Period]] = {}
+        self._told: dict[str, list[Period]] = {}
         self._new_spans: list[Span] = []
         self._new_covers: list[Cover] = []
+        self._new_told: list[Official] = []
         self._again: list[int] = []
         self._opened: dict[tuple[str, int], Hole] = {}
         self._filled: dict[tuple[str, int], Hole] = {}
         self._earliest = FOREVER
         self._shares: dict[tuple[int, int, tuple[Period, ...]], Share] = {}
 
-    def restore(self, spans: Iterable[Span], covers: Iterable[Cover]) -> None:
+    def restore(
+        self, spans: Iterable[Span], covers: Iterable[Cover], told: Iterable[Cover]
+    ) -> None:
         """What the store knows already."""
         for span in spans:
             self._keep(span)
-        for symbol, start, end in covers:
-            self._covers.setdefault(symbol, []).append((start, end))
+        for known, found in ((self._covers, covers), (self._told, told)):
+            for symbol, start, end in found:
+                known.setdefault(symbol, []).append((start, end))
 
     def spans(self, found: Iterable[Span], told: int = 0) -> None:
         """Time that was not observed. told: what closed before it (ms) has been told already."""
@@ -55,6 +65,15 @@ class Unseen:
             self._covers.setdefault(cover.symbol, []).append((cover.start, cover.end))
             self._new_covers.append(cover)
             self._earliest = min(self._earliest, cover.start)
+
+    def told(self, found: Official) -> None:
+        """What the exchange's own candles tell of closed windows."""
+        self._new_told.append(found)
+        self._earliest = min(self._earliest, found.start)
+
+    def taken_over(self, symbol: str, start: int, end: int) -> None:
+        """They stand for a window from now on."""
+        self._told.setdefault(symbol, []).append((start, end))
 
     def untold(self, symbol: str, time: int) -> None:
         """A trade of a closed window that could not be folded in: it is missing there."""
@@ -88,6 +107,7 @@ class Unseen:
         """Hand over what is new."""
         closing.spans, self._new_spans = joined(self._new_spans), []
         closing.covers, self._new_covers = self._new_covers, []
+        closing.told, self._new_told = self._new_told, []
         closing.opened = [(symbol, hole) for (symbol, _), hole in self._opened.items()]
         closing.filled = [(symbol, hole) for (symbol, _), hole in self._filled.items()]
         self._opened, self._filled = {}, {}
@@ -96,15 +116,21 @@ class Unseen:
 
     def coverage(self, symbol: str, start: int, end: int, periods: tuple[Period, ...]) -> Share:
         """Coverage of a window of one symbol, and the reasons why it is under 1."""
-        own, covers = self._own.get(symbol), self._covers.get(symbol)
-        if own or covers:
-            return coverage(
-                start, end, uncovered([*self._all, *(own or ())], covers or ()), periods
-            )
+        told = self._told.get(symbol, ())
+        if told or self._own.get(symbol) or self._covers.get(symbol):
+            return coverage(start, end, self._spans(symbol), periods, told)
         key = start, end, periods
         if key not in self._shares:
             self._shares[key] = coverage(start, end, self._all, periods)
         return self._shares[key]
+
+    def is_whole(self, symbol: str, start: int, end: int, periods: Sequence[Period]) -> bool:
+        """Whether nothing of a window was missed, whatever the exchange's own candles tell."""
+        return coverage(start, end, self._spans(symbol), periods)[0] == 1
+
+    def _spans(self, symbol: str) -> list[Span]:
+        spans = [*self._all, *self._own.get(symbol, ())]
+        return uncovered(spans, self._covers.get(symbol, ()))
 
     def all_spans(self) -> list[Span]:
         """Of all symbols and of single ones."""
@@ -114,19 +140,23 @@ class Unseen:
         """By symbol."""
         return {symbol: list(periods) for symbol, periods in self._covers.items()}
 
+    def all_told(self) -> Mapping[str, Sequence[Period]]:
+        """By symbol."""
+        return {symbol: list(periods) for symbol, periods in self._told.items()}
+
     def forget(self, horizon: int) -> None:
         """What ended by then touches no open window."""
         self._all = [span for span in self._all if span.end > horizon]
         for symbol, spans in list(self._own.items()):
             self._own[symbol] = [span for span in spans if span.end > horizon]
-        for symbol, periods in list(self._covers.items()):
-            self._covers[symbol] = [period for period in periods if period[1] > horizon]
         self._own = {symbol: spans for symbol, spans in self._own.items() if spans}
-        self._covers = {symbol: periods for symbol, periods in self._covers.items() if periods}
+        self._covers = _until(self._covers, horizon)
+        self._told = _until(self._told, horizon)
 
     def _find_earliest(self) -> None:
         starts = [hole.start for hole in (*self._opened.values(), *self._filled.values())]
         starts += [cover.start for cover in self._new_covers]
+        starts += [found.start for found in self._new_told]
         starts += [span.start for span in self._new_spans if span.reason == SEQUENCE_GAP]
         starts += self._again
         self._earliest = min(starts, default=FOREVER)
@@ -136,6 +166,12 @@ class Unseen:
             self._all.append(span)
         else:
             self._own.setdefault(span.symbol, []).append(span)
+
+
+def _until(known: dict[str, list[Period]], horizon: int) -> dict[str, list[Period]]:
+    """Those that end later."""
+    left = {symbol: [one for one in some if one[1] > horizon] for symbol, some in known.items()}
+    return {symbol: some for symbol, some in left.items() if some}
 
 
 def hole_span(symbol: str, hole: Hole) -> Span:

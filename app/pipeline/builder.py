@@ -12,12 +12,13 @@ from app.market.feed import FeedFold
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import TICKER, Batch
 from app.pipeline.link import Wanted
-from app.pipeline.refolding import reach_of, refold
+from app.pipeline.refolding import refold, refold_ranges
 from app.pipeline.resume import ResumePoint
 from app.storage.database import StoreError
 from app.storage.feeds import FeedStore
 from app.storage.subscriptions import taken_up
 from app.ticklog import Entry, FeedLog
+from app.ticklog.reading import reach_of
 
 BATCHES_AT_ONCE = 200
 REFRESH_MS = 1_000
@@ -71,6 +72,16 @@ class Builder:
             self._fold.resume(self._store.resume(through, self._fold.intervals))
             self._state.closed_through = through
 
+    @property
+    def decided(self) -> int:
+        """What closed by then (ms) is in the fold, whether or not it is committed."""
+        return self._fold.decided
+
+    @property
+    def settled(self) -> int:
+        """What the log holds up to this position is in the database."""
+        return 0 if self._waiting else self._position
+
     def step(self, now: int) -> bool:
         """Read on, fold, and commit what has closed; False when the end of the log is reached.
         NotOwner where another owner writes."""
@@ -118,6 +129,7 @@ class Builder:
             self._position = entry.end
             if self._fold.late:
                 self._correct(entry)
+            self._look_again(entry)
             with self._folding:
                 closing = self._fold.take_closing(self._subscriptions)
             if closing is not None:
@@ -168,6 +180,20 @@ class Builder:
         bars = refold(self._log, fold.late, entry.end, fold, self._subscriptions)
         with self._folding:
             fold.correct(bars)
+
+    def _look_again(self, entry: Entry) -> None:
+        """Take in what the exchange's own candles tell of closed windows, and fold anew those that
+        somebody has asked for. What was committed with the position is seen to, as above."""
+        batch, fold = entry.batch, self._fold
+        if batch is None or entry.end <= self._replayed:
+            return
+        if batch.history:
+            with self._folding:
+                fold.learn(batch.history, self._subscriptions)
+        if batch.anew:
+            found = refold_ranges(self._log, batch.anew, entry.end, fold, self._subscriptions)
+            with self._folding:
+                fold.again(found.bars, found.told, found.looked)
 
     def _write(self) -> None:
         """Commit what waits; only then is it forgotten."""

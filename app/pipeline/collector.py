@@ -10,6 +10,7 @@ from app.live.hub import FeedState
 from app.market.ticks import IDLE, IN_FUTURE, OK, Batch, Tick
 from app.pipeline.changes import Changes
 from app.pipeline.clock import ExchangeClock
+from app.pipeline.inbox import Inbox
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
 
@@ -22,7 +23,8 @@ PATIENT_ERRORS = 3
 class Collector:
     """Polls one feed. `step` is to be called again and again; it never waits for the next poll.
 
-    clock: our time, epoch ms, on which `now` is read too. jitter: a number from 0 to 1.
+    clock: our time, epoch ms, on which `now` is read too. jitter: a number from 0 to 1. inbox: what
+    others want written down too.
     """
 
     def __init__(
@@ -33,9 +35,11 @@ class Collector:
         state: FeedState,
         poll_ms: int,
         jitter: Callable[[], float] = random.random,
+        inbox: Inbox | None = None,
     ) -> None:
         self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
         self._poll_ms, self._jitter = poll_ms, jitter
+        self._inbox = inbox or Inbox()
         self._changes = Changes()
         self._theirs = ExchangeClock(adapter, clock, state)
         self._due = self._logged = 0
@@ -47,7 +51,7 @@ class Collector:
         due, at the latest. OSError where the log cannot be written."""
         if now >= self._due:
             self._poll(now)
-        elif now - self._logged >= IDLE_MS:
+        elif self._inbox.waiting or now - self._logged >= IDLE_MS:
             self._append(IDLE, now, now, offset=self._theirs.offset)
         return min(self._due, self._logged + IDLE_MS)
 
@@ -121,7 +125,7 @@ class Collector:
             ticks or [],
             dict(rejected or {}),
         )
-        self._state.log_end = self._log.append(batch)
+        self._state.log_end = self._inbox.write(batch, self._log.append)
         self._state.last_poll = batch.asked
         # A batch without the exchange's clock decides nothing, so it does not count as the first.
         self._start = self._start and offset is None

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from app.exchanges.base import Trade
 from app.market.coverage import ALL
-from app.market.ticks import Cover, Spoiled, Tick
+from app.market.ticks import Batch, Cover, Spoiled, Tick
 from app.pipeline.fetching import Known
 from app.pipeline.trades import judged
 
@@ -73,6 +73,17 @@ class Held:
     spoiled: list[Spoiled] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     joined: set[str] = field(default_factory=set)
+
+    def into(self, batch: Batch) -> Batch:
+        """The batch with all of it."""
+        return replace(
+            batch,
+            ticks=self.ticks,
+            rejected=dict(+self.rejected),
+            spoiled=self.spoiled,
+            covers=self.covers,
+            joined=sorted(self.joined),
+        )
 
     def take(self, trades: Iterable[Trade], now: int, known: Known, again: bool = False) -> None:
         """Judge trades at `now` (exchange time, ms). again: they were fetched, and may have come

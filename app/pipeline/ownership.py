@@ -26,6 +26,8 @@ class Ownership:
             log.warning("another process has taken DATA_DIR over: this one serves reads")
             self.lose()
             return False
+        if not folder:
+            self._database.look()
         held = folder and self._database.hold()
         if held and not self.owner:
             log.info("this process writes the candles")

@@ -1,16 +1,28 @@
 """Reads closed windows out of the tick log again. Knows positions; the fold is the market's."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from app.market.candles import Bar
-from app.market.closing import Place
+from app.market.closing import Official, Place
 from app.market.feed import FeedFold
-from app.market.refold import Refold
+from app.market.refold import Refold, Sought
 from app.market.subscriptions import Subscriptions
-from app.market.ticks import AHEAD_MS
-from app.market.windows import window_up
+from app.market.ticks import AHEAD_MS, Cover
+from app.market.windows import window_open, window_up
 from app.pipeline.loops import beat
 from app.ticklog import FeedLog
+from app.ticklog.reading import reach_of
+
+
+class Refolded(NamedTuple):
+    """What closed windows hold by all that is in the log: those of `looked` that are not among
+    `bars` hold nothing. told: what the exchange's own candles tell of them; looked: the windows of
+    which the log has all."""
+
+    bars: dict[Place, Bar]
+    told: list[Official]
+    looked: list[Cover]
 
 
 def refold(
@@ -27,26 +39,54 @@ def refold(
     found = [place for place in places if place[1] >= reach]
     if not found:
         return {}
+    refolding = _read(log, Sought(found), end, fold, subscriptions)
+    return refolding.bars()
+
+
+def refold_ranges(
+    log: FeedLog,
+    covers: Iterable[Cover],
+    end: int,
+    fold: FeedFold,
+    subscriptions: Subscriptions,
+) -> Refolded:
+    """The same of all closed windows that touch ranges of a symbol or of ALL. Late ticks come at
+    any time, so the log is read to `end`, however short the ranges are: D days that are asked for
+    day by day have some D * D / 2 days of it read. What is in memory grows with the windows that
+    have ticks, so callers take long ranges in pieces."""
+    shortest = fold.shortest
+    reach = max(fold.reach, reach_of(log, shortest))
+    through = fold.observation.closed_through
+    wide = [
+        one._replace(start=window_open(one.start, shortest), end=window_up(one.end, shortest))
+        for one in covers
+    ]
+    found = _within(wide, reach, through)
+    if not found:
+        return Refolded({}, [], [])
+    refolding = _read(log, Sought((), found), end, fold, subscriptions)
+    looked = _within(found, refolding.reach, through)
+    return Refolded(refolding.bars(), refolding.officials(), looked)
+
+
+def _within(covers: Iterable[Cover], start: int, end: int) -> list[Cover]:
+    """What of them lies in `[start, end)` (ms)."""
+    cut = [one._replace(start=max(one.start, start), end=min(one.end, end)) for one in covers]
+    return [one for one in cut if one.start < one.end]
+
+
+def _read(
+    log: FeedLog, sought: Sought, end: int, fold: FeedFold, subscriptions: Subscriptions
+) -> Refold:
     observation = type(fold.observation)(fold.observation.pace, fold.shortest)
-    refolding = Refold(found, observation, fold.source, subscriptions)
-    begin = log.find(min(window for _, window in found) - AHEAD_MS)
-    for entry in log.read(begin):
+    refolding = Refold(sought, observation, fold.source, subscriptions)
+    for entry in log.read(log.find(sought.start - AHEAD_MS)):
         # A trade that is hours late has hours of the log read.
         beat()
         if entry.position >= end:
             break
         if entry.batch is None:
-            return {}
-        refolding.take(entry.batch)
-    return refolding.bars()
-
-
-def reach_of(log: FeedLog, shortest: int) -> int:
-    """The first window (open time, ms) that the log has all of. What it never lost a segment of,
-    it has from the first window on that had not ended when it began."""
-    first = log.first()
-    if first is None:
-        return 0
-    asked, answered = first
-    reach = asked - shortest + 1 if log.begin == 0 else answered + AHEAD_MS
-    return window_up(reach, shortest)
+            refolding.lost()
+        else:
+            refolding.take(entry.batch)
+    return refolding

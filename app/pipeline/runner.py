@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, event
 
-from app.exchanges.base import TickerAdapter, TradesAdapter
+from app.exchanges import EXCHANGES, SOURCES
 from app.live.hub import Feed, Hub, LoopState
 from app.market.windows import DAY, window_open
-from app.pipeline.feeds import FeedSettings, RunningFeed
+from app.pipeline.feeds import FeedSettings, Makers, RunningFeed
 from app.pipeline.loops import Loop, Seldom, beat, join_all
 from app.pipeline.ownership import Ownership
-from app.storage import subscriptions
+from app.storage import subscriptions, tasks
 from app.storage.candles import feed_positions_of_all
 from app.storage.database import StoreError
 from app.storage.locks import FileLock, database_lock
@@ -25,6 +25,9 @@ INTAKE_SECONDS = 2.5
 """A collector that takes longer to end than a request may last must not keep builders from it."""
 
 LEAVING_SECONDS = 0.1
+WAITING_SECONDS = 5.0
+"""A service that has waited to write not longer ago than this still does."""
+
 RETENTION_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
@@ -33,14 +36,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class RunnerSettings:
     """What the runner needs of the configuration. seeds: (exchange, symbol) to subscribe to where
-    they have never been."""
+    they have never been. quiet: only what commands want is done, see `tasks`."""
 
     feed: FeedSettings
     source: str
     seeds: tuple[tuple[str, str], ...]
     candles_keep_days: int
-    make_ticker: Callable[[str], TickerAdapter]
-    make_trades: Callable[[str], TradesAdapter]
+    makers: Callable[[str], Makers]
+    quiet: bool = False
 
 
 class Runner:
@@ -50,6 +53,8 @@ class Runner:
         self._engine, self._hub, self._settings = engine, hub, settings
         data_dir = settings.feed.folder.parent
         self._ownership = Ownership(FileLock(data_dir / "owner"), database_lock(engine))
+        self._waiting = data_dir / "owner.waiting"
+        self._stood_back = False
         self._feeds: dict[Feed, RunningFeed] = {}
         self._stopping = self._retreating = False
         self._seeded = False
@@ -87,31 +92,44 @@ class Runner:
     def _stop_feeds(self, deadline: float) -> list[Loop]:
         """Collectors first, so that builders find an end; all share the deadline (monotonic)."""
         feeds = list(self._feeds.values())
-        collectors = [running.collector for running in feeds]
+        intake = [loop for running in feeds for loop in running.intake]
         builders = [running.builder for running in feeds]
-        for loop in collectors:
+        for loop in intake:
             loop.stop()
-        join_all(collectors, min(deadline, time.monotonic() + INTAKE_SECONDS))
+        join_all(intake, min(deadline, time.monotonic() + INTAKE_SECONDS))
         for loop in builders:
             loop.stop()
-        join_all(builders + collectors, deadline)
+        join_all(builders + intake, deadline)
         self._close_feeds()
-        return collectors + builders
+        return intake + builders
 
     def _step(self) -> float:
         if self._retreating or any(feed.disowned for feed in list(self._feeds.values())):
             return self._retreat()
         wait = 1.0
         try:
-            if self._ownership.step():
+            if self._may_write():
                 wait = self._manage()
-            elif self._feeds:
+            elif self._feeds or self._ownership.owner:
                 return self._retreat()
         except StoreError as error:
             if self._say.now():
                 log.warning("the database cannot be asked what to build: %s", error)
         self._hub.role = "owner" if self._ownership.owner else "standby"
         return wait
+
+    def _may_write(self) -> bool:
+        """A command writes only where no service does, and makes way for one that waits."""
+        if not self._settings.quiet:
+            if self._ownership.step():
+                return True
+            self._waiting.touch()
+            return False
+        if not self._stood_back:
+            asked = self._waiting.stat().st_mtime if self._waiting.exists() else 0.0
+            waits = time.time() - asked < WAITING_SECONDS
+            self._stood_back = waits or not self._ownership.step()
+        return not self._stood_back
 
     def _retreat(self) -> float:
         """Stop building because another process does."""
@@ -134,18 +152,20 @@ class Runner:
         leaving = [
             running
             for feed, running in self._feeds.items()
-            if feed not in wanted or running.collector.state.stopping
+            if feed not in wanted
+            or running.collector.state.stopping
+            or (running.quiet and not wanted[feed])
         ]
         for running in leaving:
             running.leave()
         self._close_feeds()
-        for feed in wanted - self._feeds.keys():
-            self._start_feed(feed)
+        for feed in wanted.keys() - self._feeds.keys():
+            self._start_feed(feed, wanted[feed])
         self._keep_retention()
         return LEAVING_SECONDS if leaving else 1.0
 
     def _seed(self) -> None:
-        if self._seeded:
+        if self._seeded or self._settings.quiet:
             return
         source = self._settings.source
         for exchange, symbol in self._settings.seeds:
@@ -153,9 +173,17 @@ class Runner:
             subscriptions.start(self._engine, exchange, source, [symbol], since, seed=True)
         self._seeded = True
 
-    def _wanted(self) -> set[Feed]:
-        """Feeds with a running subscription, or a stopped one whose last windows are open."""
-        wanted = set()
+    def _wanted(self) -> dict[Feed, bool]:
+        """Feeds with a running subscription, or a stopped one whose last windows are open; and
+        those that only a command wants, which are quiet."""
+        wanted = {}
+        for task in tasks.open_tasks(self._engine):
+            if task.exchange in EXCHANGES and task.source in SOURCES:
+                wanted[task.exchange, task.source] = True
+            else:
+                tasks.finish(self._engine, task.id, tasks.FAILED, "not known: exchange or source")
+        if self._settings.quiet:
+            return wanted
         positions, _ = feed_positions_of_all(self._engine)
         through = {(one.exchange, one.source): one.position.closed_through for one in positions}
         longest = self._settings.feed.intervals[-1]
@@ -163,20 +191,16 @@ class Runner:
             feed = row.exchange, row.source
             last_end = window_open(row.until, longest) + longest
             if row.active or 0 < through.get(feed, 0) < last_end:
-                wanted.add(feed)
+                wanted[feed] = False
         return wanted
 
-    def _start_feed(self, feed: Feed) -> None:
+    def _start_feed(self, feed: Feed, quiet: bool) -> None:
         if self._stopping:
             return
         exchange, source = feed
+        makers = self._settings.makers(exchange)
         running = RunningFeed(
-            feed,
-            self._engine,
-            self._hub,
-            lambda: self._settings.make_ticker(exchange),
-            lambda: self._settings.make_trades(exchange),
-            self._settings.feed,
+            feed, self._engine, self._hub, makers, self._settings.feed, quiet=quiet
         )
         running.start()
         self._feeds[feed] = running

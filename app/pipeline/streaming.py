@@ -10,6 +10,7 @@ from app.market.coverage import ALL
 from app.market.ticks import IDLE, IN_FUTURE, OK, Batch
 from app.pipeline.clock import LEAP_MS, ExchangeClock
 from app.pipeline.fetching import LOOK_BACK_MS, Fetching, Known, symbols_of
+from app.pipeline.inbox import Inbox
 from app.pipeline.link import Held, Link, Wanted
 from app.pipeline.trouble import Trouble, demanded, doubled, outcome_of
 from app.ticklog import FeedLog
@@ -50,7 +51,7 @@ class StreamCollector:
 
     clock: our time, epoch ms, on which `now` is read too. wanted: what to follow now.
     known_until: up to when (exchange time, ms) the log knows everything; None for a new one.
-    jitter: 0 to 1.
+    jitter: 0 to 1. inbox: what others want written down too.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class StreamCollector:
         wanted: Callable[[], Wanted],
         known_until: int | None = None,
         jitter: Callable[[], float] = random.random,
+        inbox: Inbox | None = None,
     ) -> None:
         self._adapter, self._log, self._clock, self._state = adapter, ticklog, clock, state
         self._wanted, self._known_until, self._jitter = wanted, known_until, jitter
+        self._inbox = inbox or Inbox()
         self._theirs = ExchangeClock(adapter, clock, state)
         self._fetching, self._known = Fetching(adapter.recent, adapter.markets), Known()
         self._link: Link | None = None
@@ -88,7 +91,8 @@ class StreamCollector:
         except ExchangeError as error:
             self._failed(self._clock(), error)
         now = self._clock()
-        if now - self._logged >= IDLE_MS and not (self._link and self._link.doubtful):
+        due = self._inbox.waiting or now - self._logged >= IDLE_MS
+        if due and not (self._link and self._link.doubtful):
             offset = self._theirs.offset
             self._append(IDLE, now + (offset or 0), now + (offset or 0), offset)
         if self._link is not None:
@@ -276,16 +280,11 @@ class StreamCollector:
             error,
             self._start,
             blind or self._start,
-            held.ticks,
-            dict(+held.rejected),
-            held.spoiled,
-            held.covers,
-            away or [],
-            sorted(held.joined),
-            self._fetching.owed(),
+            away=away or [],
+            owed=self._fetching.owed(),
         )
         try:
-            self._state.log_end = self._log.append(batch)
+            self._state.log_end = self._inbox.write(held.into(batch), self._log.append)
         except OSError:
             self._held = held if outcome != IDLE else self._held
             raise

@@ -5,13 +5,19 @@ Prices come from a tape, and what is wrong with them from a twist.
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
 
 from app.market.ticks import plain
 from app.simulator import day, history, legacy
 from app.simulator.candles import Bars
-from app.simulator.questions import INVALID_SYMBOL, PUSH_MS, Question, Refusal, Twist
-from app.simulator.tape import Listing, Tape, Trade
+from app.simulator.questions import (
+    INVALID_SYMBOL,
+    PUSH_MS,
+    EmptyCandles,
+    Question,
+    Refusal,
+    Twist,
+)
+from app.simulator.tape import Listing, Tape, Trade, step
 
 NOT_FOUND = {"code": 404, "message": "Not Found"}
 NOTHING = Twist()
@@ -57,8 +63,8 @@ def _market(market: Listing, now: int) -> dict[str, object]:
             "priceScale": market.price_scale,
             "quantityScale": market.quantity_scale,
             "amountScale": market.price_scale,
-            "minQuantity": plain(Decimal(1).scaleb(-market.quantity_scale)),
-            "minAmount": plain(Decimal(1).scaleb(-market.price_scale)),
+            "minQuantity": plain(step(market.quantity_scale)),
+            "minAmount": plain(step(market.price_scale)),
             "highestBid": "0",
             "lowestAsk": "0",
         },
@@ -94,8 +100,8 @@ ROUTES: tuple[tuple[re.Pattern[str], Callable[[Question], object]], ...] = (
 class Answers:
     """Answers from one tape."""
 
-    def __init__(self, tape: Tape) -> None:
-        self._tape, self._bars = tape, Bars(tape)
+    def __init__(self, tape: Tape, empty_candles: EmptyCandles = "omit") -> None:
+        self._tape, self._bars, self._empty = tape, Bars(tape), empty_candles
 
     def to(self, target: str, now: int, twist: Twist = NOTHING) -> tuple[int, object]:
         """Status and JSON body for a request's target (path and query) at `now` (epoch ms)."""
@@ -103,7 +109,9 @@ class Answers:
         for route, reply in ROUTES:
             match = route.fullmatch(path)
             if match:
-                asked = Question(self._tape, self._bars, now, query, twist, *match.groups())
+                asked = Question(
+                    self._tape, self._bars, now, query, twist, self._empty, *match.groups()
+                )
                 try:
                     return 200, reply(asked)
                 except Refusal as refusal:

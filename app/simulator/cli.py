@@ -10,6 +10,8 @@ import click
 from app.simulator.faults import KINDS, STREAM_KINDS, BadFault, Kind, split
 from app.simulator.markets import MOST_MARKETS
 from app.simulator.plan import Plan
+from app.simulator.questions import EmptyCandles
+from app.simulator.rate import MOST_RATE
 from app.simulator.replay import BadFile, read_replay
 from app.simulator.server import Listener, serve, wall_clock, websocket_url
 from app.simulator.stream import Exchange
@@ -21,7 +23,7 @@ def _told(name: str, kind: Kind) -> str:
     default = f" [{kind.seconds[0]:g}]" if kind.seconds and kind.seconds[0] is not None else ""
     forms = f"; form={'|'.join(kind.forms)}" if kind.forms else ""
     symbol = "; symbol=" if kind.single else ""
-    return f"  {name:10} {kind.text}{default}{forms}{symbol}"
+    return f"  {name:13} {kind.text}{default}{forms}{symbol}"
 
 
 def _all_told(kinds: dict[str, Kind]) -> str:
@@ -54,12 +56,14 @@ Keys:
   form       which variety, as above
   symbol     the market, for the kinds that strike one; on the websocket one
              instead of all, but for disconnect and silence of all
+  minutes    open times (epoch ms) joined with +, for wrong_candles
   path       only requests that begin so, such as /markets/price
   after      seconds until it begins [0]
   for        seconds until it ends [never]
   count      how many requests it strikes before it is gone
   share      0 to 1: which part of the requests it strikes [1]; on the websocket
-             which part of the trades, and always the same ones
+             which part of the trades, of wrong_candles which part of the minutes,
+             and always the same ones
 
 On the websocket there is no path and no count. A fault strikes the trades that happen between its
 beginning and its end, silence those that are due then. What a hole left out everywhere stays away
@@ -101,6 +105,18 @@ when the hole has ended, until all faults are called off.
     type=click.Choice(["next", "recorded"]),
     help="When the file's trades happen: from the next 10-minute window on, or when they did.",
 )
+@click.option(
+    "--empty-candles",
+    default="omit",
+    show_default=True,
+    type=click.Choice(["omit", "flat"]),
+    help="Windows without trades: no rows, or flat ones at the close before.",
+)
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(1, MOST_RATE),
+    help="Answer so many requests a second to each address, and 429 to more. [none]",
+)
 @click.option("--fault", "faults", multiple=True, help="Something that goes wrong; see above.")
 def simulate(
     host: str,
@@ -109,6 +125,8 @@ def simulate(
     markets: int,
     replay: Path | None,
     replay_at: str,
+    empty_candles: EmptyCandles,
+    rate_limit: int | None,
     faults: tuple[str, ...],
 ) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -117,7 +135,16 @@ def simulate(
     for text in faults:
         _add(plan, text)
     try:
-        serve(Listener(host, port, tape, plan, wall_clock), ready=_announce)
+        listener = Listener(
+            host,
+            port,
+            tape,
+            plan,
+            wall_clock,
+            empty_candles=empty_candles,
+            rate_limit=rate_limit,
+        )
+        serve(listener, ready=_announce)
     except KeyboardInterrupt:
         pass
     except OSError as error:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from app.market.ticks import plain
 from app.simulator.candles import EXACT, Bar
 from app.simulator.questions import PUSH_MS, Question
-from app.simulator.tape import DAY, MINUTE, Listing, Trade
+from app.simulator.tape import DAY, MINUTE, Listing, Trade, step
 
 _one_at_a_time = threading.Lock()
 """The first answer for many markets takes seconds; those who ask again meanwhile would all
@@ -78,11 +78,11 @@ def _book(market: Listing, last: Trade | None) -> dict[str, object]:
     """One step around the last price, as large as the last trade: there is no book here."""
     if not last:
         return dict.fromkeys(("bid", "bidQuantity", "ask", "askQuantity"), "0")
-    step, quantity = Decimal(1).scaleb(-market.price_scale), plain(last.quantity)
-    bid = EXACT.subtract(last.price, step)
+    tick, quantity = step(market.price_scale), plain(last.quantity)
+    bid = EXACT.subtract(last.price, tick)
     return {
         "bid": plain(bid),
         "bidQuantity": quantity if bid else "0",
-        "ask": plain(EXACT.add(last.price, step)),
+        "ask": plain(EXACT.add(last.price, tick)),
         "askQuantity": quantity,
     }

@@ -20,7 +20,8 @@ class Kind(NamedTuple):
     """seconds: what they are if none are given; absent where a kind takes none. forms: what
     `form` may be, the first is meant if none is given. single: it is a market that it strikes.
     instead: nothing of the true answer is sent. shared: it strikes a part of the trades, or one
-    market, if that is wanted."""
+    market, if that is wanted. of_minutes: it strikes the candles of minutes that are named, or of
+    a part of them."""
 
     text: str
     seconds: tuple[float | None, ...] = ()
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
     single: bool = False
     instead: bool = False
     shared: bool = False
+    of_minutes: bool = False
 
 
 KINDS = {
@@ -48,6 +50,12 @@ KINDS = {
     "zero": Kind("0 for a price", single=True),
     "vanished": Kind("the market is missing", single=True),
     "frozen": Kind("the market stands still from when the fault begins", single=True),
+    "wrong_candles": Kind(
+        "candles of minutes differ from their trades by one step",
+        forms=("turns", "close", "quantity", "tradeCount", "low", "high"),
+        single=True,
+        of_minutes=True,
+    ),
 }
 """What strikes answers over HTTP."""
 
@@ -69,6 +77,12 @@ STREAM_KINDS = {
 }
 """What strikes websockets; one form of `hole` also strikes answers."""
 
+MOST_MINUTES = 4_000
+"""Which one fault may name: about as many as fit into a request that plans it."""
+
+OpenTime = Annotated[int, Meta(ge=0, multiple_of=60_000)]
+"""When a minute opens, epoch ms."""
+
 LONGEST_HELD = 600
 """Seconds. Trades that are held back are held in memory: 60 a second with 3,000 markets."""
 
@@ -83,12 +97,14 @@ class Fault(
     """What goes wrong. `after` is from when it was planned, `lasting` (`for`) from when it begins,
     both in seconds, by the exchange's clock; it strikes at most `count` requests, each with
     probability `share`, of those whose targets begin with `path`. On a stream it strikes trades
-    that happen while it acts, each with probability `share`."""
+    that happen while it acts, each with probability `share`. Of the candles of `symbol` it strikes
+    those of `minutes`, or if none are named each with probability `share`, whoever asks."""
 
     kind: str
     seconds: Seconds | None = None
     form: str = ""
     symbol: str = ""
+    minutes: Annotated[tuple[OpenTime, ...], Meta(max_length=MOST_MINUTES)] = ()
     path: Annotated[str, Meta(pattern="^/", max_length=200)] = "/"
     after: Seconds = 0.0
     lasting: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
@@ -112,7 +128,7 @@ def split(text: str) -> dict[str, object]:
         key, equals, value = pair.partition("=")
         if not equals or key in given:
             raise BadFault(f"{pair!r} is not key=value, or comes twice; {allowed()}")
-        given[key] = value
+        given[key] = value.split("+") if key == "minutes" else value
     return given
 
 
@@ -128,6 +144,7 @@ def read(given: object, symbols: Collection[str]) -> Fault:
     if fault.kind in KINDS:
         kind = KINDS[fault.kind]
         _check_market(fault, kind, symbols)
+        _check_minutes(fault, kind)
     elif fault.kind in STREAM_KINDS:
         kind = STREAM_KINDS[fault.kind]
         _check_stream(fault, kind, symbols)
@@ -143,7 +160,15 @@ def _check_market(fault: Fault, kind: Kind, symbols: Collection[str]) -> None:
         raise BadFault(f"symbol: {fault.kind} takes none; path=/markets/{fault.symbol} may do")
 
 
+def _check_minutes(fault: Fault, kind: Kind) -> None:
+    if fault.minutes and not kind.of_minutes:
+        raise BadFault(f"minutes: {fault.kind} takes none")
+    if fault.minutes and fault.share != 1:
+        raise BadFault("share: minutes are named already")
+
+
 def _check_stream(fault: Fault, kind: Kind, symbols: Collection[str]) -> None:
+    _check_minutes(fault, kind)
     if fault.path != "/" or fault.count is not None:
         key = "count" if fault.path == "/" else "path"
         raise BadFault(f"{key}: {fault.kind} strikes a stream, not requests, and takes none")
@@ -166,7 +191,8 @@ def _completed(fault: Fault, kind: Kind) -> Fault:
         raise BadFault(f"form: {fault.kind} takes {forms}, not {fault.form!r}")
     seconds = kind.seconds[0] if kind.seconds and fault.seconds is None else fault.seconds
     form = fault.form or _usual_form(fault, kind)
-    return msgspec.structs.replace(fault, seconds=seconds, form=form)
+    minutes = tuple(sorted({*fault.minutes}))
+    return msgspec.structs.replace(fault, seconds=seconds, form=form, minutes=minutes)
 
 
 def _usual_form(fault: Fault, kind: Kind) -> str:

@@ -16,7 +16,8 @@ from app.simulator.control import CONTROL, MOST_BYTES, control
 from app.simulator.plan import Plan
 from app.simulator.planned import Planned
 from app.simulator.questions import whole
-from app.simulator.spoiled import Reply, json_reply, spoil
+from app.simulator.rate import RateLimit
+from app.simulator.spoiled import Reply, json_reply, spoil, too_many
 from app.simulator.websocket import WEBSOCKET, BadHandshake, Patience, Websocket
 
 LOOK = 0.02
@@ -33,6 +34,7 @@ class Site(Protocol):
     faults: Plan
     broadcast: Broadcast
     patience: Patience
+    limit: RateLimit
     now: Callable[[], int]
     stopping: threading.Event
 
@@ -51,6 +53,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path.partition("?")[0] == WEBSOCKET:
             self._converse()
+            return
+        if not self.site.limit.admits(self.client_address[0], self.site.now()):
+            self._send(too_many())
             return
         planned, twist = self.site.faults.strike(self.path)
         reply = json_reply(*self.site.answers.to(self.path, self.site.now(), twist))

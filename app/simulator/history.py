@@ -1,7 +1,7 @@
 """A market's past as the current API gives it: /candles and /trades."""
 
 from app.market.ticks import plain
-from app.simulator.candles import EXACT, INTERVALS, MOST_TRADES, Bar, TooMuch, window_of
+from app.simulator.candles import EXACT, INTERVALS, MOST_TRADES, Bar, TooMuch, flat, window_of
 from app.simulator.questions import PUSH_MS, Question, Refusal, whole
 from app.simulator.tape import MINUTE, Listing, Trade
 
@@ -17,7 +17,7 @@ TOO_MUCH = {
 def candles(asked: Question) -> object:
     """GET /markets/{symbol}/candles: `startTime` asks for the first candles from there on, none
     (or 0) for the newest. Both times are those at which windows open, and both count. What
-    windows without trades look like is in no recording; here they are missing."""
+    windows without trades look like is in no recording; here they are missing, or flat rows."""
     market, given = asked.market, asked.given()
     interval, limit = given.get("interval", ""), asked.limit(100, most=500)
     if interval not in INTERVALS:
@@ -26,12 +26,45 @@ def candles(asked: Question) -> object:
     first, last = _range(given, now)
     start = max(window_of(first - 1, length) + length, window_of(market.listed, length))
     end = min(now + 1, market.until, window_of(last, length) + length)
+    windows = _all_windows if asked.empty_candles == "flat" else _traded
     try:
-        found = asked.bars.windows(market.symbol, length, limit, start, end, newest=not first)
+        found = windows(asked, length, limit, start, end, newest=not first)
     except TooMuch:
         # A short answer would read as "there was no more": whoever pages would miss years.
         raise Refusal(400, TOO_MUCH) from None
     return [_row(market, interval, time, bar, now) for time, bar in found]
+
+
+def _traded(
+    asked: Question, length: int, limit: int, start: int, end: int, *, newest: bool
+) -> list[tuple[int, Bar]]:
+    return asked.bars.windows(
+        asked.symbol, length, limit, start, end, newest=newest, told=asked.told
+    )
+
+
+def _all_windows(
+    asked: Question, length: int, limit: int, start: int, end: int, *, newest: bool
+) -> list[tuple[int, Bar]]:
+    """Those with trades, and from the market's first trade on those without, flat at the close
+    before."""
+    listed = window_of(asked.market.listed, MINUTE)
+    first = _traded(asked, MINUTE, 1, listed, end, newest=False)
+    if not first:
+        return []
+    start = max(start, window_of(first[0][0], length))
+    if newest:
+        start = max(start, window_of(end - 1, length) + length - limit * length)
+    else:
+        end = min(end, start + limit * length)
+    traded = dict(_traded(asked, length, limit, start, end, newest=False))
+    before = _traded(asked, MINUTE, 1, first[0][0], start, newest=True)
+    last = [*before, *first][0][1]
+    found = []
+    for time in range(start, end, length):
+        last = traded.get(time) or flat(last.close, time)
+        found.append((time, last))
+    return found
 
 
 def _range(given: dict[str, str], now: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
-from app.simulator.tape import DAY, MINUTE, NEVER, SECOND, Listing
+from app.simulator.tape import DAY, MINUTE, NEVER, SECOND, Listing, step
 
 MOST_MARKETS = 3_000
 
@@ -83,14 +83,14 @@ class Market(Listing):
         # Not sum(): from Python 3.12 on it rounds floats otherwise than before.
         swing = 0.0
         for size, period, phase in self.waves:
-            swing += size * math.sin(2 * math.pi * (time / period + phase))
+            swing += size * math.sin(math.tau * (time / period + phase))
         steps = round(self.level * math.exp(swing + 0.0006 * (noise - 0.5)))
-        return Decimal(max(steps, 1)).scaleb(-self.price_scale)
+        return Decimal(max(steps, 1)) * step(self.price_scale)
 
     def quantity(self, price: Decimal, draw: float) -> Decimal:
         """Mostly about what `worth` buys, now and then 20 times that; at least one step."""
         steps = self.worth * math.exp(6 * draw - 3) / float(price) * 10**self.quantity_scale
-        return Decimal(max(round(steps), 1)).scaleb(-self.quantity_scale)
+        return Decimal(max(round(steps), 1)) * step(self.quantity_scale)
 
 
 def make_market(seed: int, number: int, epoch: int) -> Market:

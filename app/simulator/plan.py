@@ -6,13 +6,15 @@ The clock is an argument; the same requests always have the same fate.
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
+from functools import partial
 
 import msgspec
 
 from app.simulator.fates import hidden
-from app.simulator.faults import KINDS, BadFault, read
+from app.simulator.faults import KINDS, BadFault, Fault, read
 from app.simulator.planned import Planned
-from app.simulator.questions import Twist
+from app.simulator.questions import Told, Twist
+from app.simulator.untrue import told
 
 MOST_FAULTS = 100
 
@@ -26,7 +28,8 @@ def strike(
     whole = next(struck, None)
     if whole and KINDS[whole.fault.kind].instead:
         return whole, Twist()
-    return whole, _twist([one for one in plan if _single(one) and one.strikes(target, now, seed)])
+    single = [one for one in plan if _single(one) and one.strikes(target, now, seed)]
+    return whole, _twist(single)._replace(told=_told(single, seed))
 
 
 def _single(planned: Planned) -> bool:
@@ -46,6 +49,14 @@ def _twist(single: list[Planned]) -> Twist:
         prices,
         {symbol: planned.begins for symbol, planned in by_kind["frozen"].items()},
     )
+
+
+def _told(single: list[Planned], seed: int) -> dict[str, Told]:
+    faults: dict[str, list[Fault]] = {}
+    for planned in single:
+        if planned.fault.kind == "wrong_candles":
+            faults.setdefault(planned.fault.symbol, []).append(planned.fault)
+    return {symbol: partial(told, struck, seed) for symbol, struck in faults.items()}
 
 
 class TooMany(BadFault):

@@ -6,7 +6,7 @@ from random import Random
 
 from msgspec import to_builtins
 
-from app.simulator.faults import STREAM_KINDS, Fault
+from app.simulator.faults import KINDS, STREAM_KINDS, Fault
 
 LISTS = (["markets"], ["markets", "price"], ["markets", "ticker24h"])
 """The paths that show every market."""
@@ -54,11 +54,14 @@ class Planned:
 
     def strikes(self, target: str, now: int, seed: int) -> bool:
         """Whether this request is struck, which is counted. One row of requests always has the
-        same fate."""
+        same fate. Where minutes are struck, every request is that may show one."""
         fault = self.fault
         if now < self.begins or self.spent(now) or not concerns(fault, target):
             return False
         self.seen += 1
+        if KINDS[fault.kind].of_minutes:
+            self.hits += 1
+            return True
         draw = Random(f"{seed} fault {self.id} {self.seen}").random()
         struck = draw < fault.share
         self.hits += struck
@@ -76,6 +79,8 @@ def concerns(fault: Fault, target: str) -> bool:
     if not fault.symbol:
         return True
     parts = target.partition("?")[0].split("/")[1:]
+    if KINDS[fault.kind].of_minutes:
+        return parts == ["markets", fault.symbol, "candles"]
     if fault.kind in ("nan", "zero") and parts[-1] not in ("public", "price", "ticker24h"):
         return False
     return parts[0] == "public" or parts in LISTS or parts[:2] == ["markets", fault.symbol]

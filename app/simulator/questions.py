@@ -1,11 +1,12 @@
 """What is asked of the simulated exchange, and how it refuses. Knows no path."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qsl
 
-from app.simulator.candles import Bars
+from app.simulator.candles import Bar, Bars, Retold
 from app.simulator.tape import Listing, Tape, Trade
 
 PUSH_MS = 9
@@ -32,14 +33,23 @@ def nothing(symbol: str, trade: Trade) -> bool:
     return False
 
 
+Told = Callable[[Listing, int, Bar], Bar]
+"""What is said of a minute of a market instead of its bar; the number is its open time (ms)."""
+
+EmptyCandles = Literal["omit", "flat"]
+"""How windows without trades are told: not at all, or flat at the close before."""
+
+
 class Twist(NamedTuple):
     """What faults do to single markets: which are missing, what stands where their price should
-    be, since when (ms) they stand still, and which trades are not told."""
+    be, since when (ms) they stand still, which trades are not told, and what their candles are
+    made of instead."""
 
     vanished: frozenset[str] = frozenset()
     prices: Mapping[str, object] = MappingProxyType({})
     frozen: Mapping[str, int] = MappingProxyType({})
     hidden: Hidden = nothing
+    told: Mapping[str, Told] = MappingProxyType({})
 
 
 class Question(NamedTuple):
@@ -50,6 +60,7 @@ class Question(NamedTuple):
     now: int
     query: str
     twist: Twist
+    empty_candles: EmptyCandles
     symbol: str = ""
 
     @property
@@ -77,6 +88,12 @@ class Question(NamedTuple):
         if self.twist.hidden is nothing:
             return trades
         return [trade for trade in trades if not self.twist.hidden(self.symbol, trade)]
+
+    @property
+    def told(self) -> Retold | None:
+        """What the market's candles are made of, if not of its trades."""
+        told = self.twist.told.get(self.symbol)
+        return told and partial(told, self.market)
 
     def price(self, symbol: str, price: str) -> object:
         """What to write where this market's price belongs."""

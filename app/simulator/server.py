@@ -14,6 +14,8 @@ from app.simulator.answers import Answers
 from app.simulator.broadcast import Broadcast
 from app.simulator.handler import Handler
 from app.simulator.plan import Plan
+from app.simulator.questions import EmptyCandles
+from app.simulator.rate import RateLimit
 from app.simulator.stream import Exchange
 from app.simulator.tape import Tape
 from app.simulator.websocket import WEBSOCKET, Patience
@@ -38,8 +40,19 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, exchange: Tape, faults: Plan, now: Clock) -> None:
-        self.answers, self.faults, self.now = Answers(exchange), faults, now
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        exchange: Tape,
+        faults: Plan,
+        now: Clock,
+        *,
+        empty_candles: EmptyCandles = "omit",
+        rate_limit: int | None = None,
+    ) -> None:
+        self.answers, self.faults, self.now = Answers(exchange, empty_candles), faults, now
+        self.limit = RateLimit(rate_limit)
         self.broadcast = Broadcast(exchange, faults, now)
         self.patience = Patience()
         self.stopping = threading.Event()
@@ -79,7 +92,9 @@ class Server:
 
     Port 0 takes a free one. Raises OSError where it cannot listen. `exchange` knows the truth: the
     one that was given, or the one that `seed` and `markets` make. `faults` spoil the answers and
-    the stream; `patience` is what its websockets have with their clients.
+    the stream; `patience` is what its websockets have with their clients. `empty_candles` says how
+    it tells windows without trades; `rate_limit` is how many requests a second it answers to one
+    address, None: all.
     """
 
     def __init__(
@@ -90,10 +105,21 @@ class Server:
         now: Clock = wall_clock,
         exchange: Tape | None = None,
         patience: Patience | None = None,
+        *,
+        empty_candles: EmptyCandles = "omit",
+        rate_limit: int | None = None,
     ) -> None:
         self.exchange = exchange or Exchange(seed, markets)
         self.faults = Plan(self.exchange.markets, now, seed)
-        self._listener = Listener("127.0.0.1", port, self.exchange, self.faults, now)
+        self._listener = Listener(
+            "127.0.0.1",
+            port,
+            self.exchange,
+            self.faults,
+            now,
+            empty_candles=empty_candles,
+            rate_limit=rate_limit,
+        )
         self._listener.patience = patience or Patience()
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.02,), name="simulator", daemon=True

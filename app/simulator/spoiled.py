@@ -17,6 +17,7 @@ PAGE = b"""<!DOCTYPE html>
 """
 """Shaped like the page that Cloudflare puts before exchanges."""
 
+TOO_MANY = b'{"code":429,"message":"Too many requests"}'
 SYSTEM_ERROR = b'{"code":500,"message":"System error"}'
 WRONG = {"error": SYSTEM_ERROR, "null": b"null", "list": b"[]"}
 
@@ -58,9 +59,9 @@ def spoil(reply: Reply, fault: Fault) -> Reply:
     """What a fault makes of a reply, as far as that can be read off its bytes."""
     match fault.kind:
         case "429":
-            return _refusal(429, fault, b'{"code":429,"message":"Too many requests"}')
+            return _refusal(429, TOO_MANY, fault.seconds)
         case "418":
-            return _refusal(418, fault, b'{"code":418,"message":"Banned"}')
+            return _refusal(418, b'{"code":418,"message":"Banned"}', fault.seconds)
         case "403":
             return Reply(403, PAGE, "text/html; charset=UTF-8")
         case "500":
@@ -74,6 +75,11 @@ def spoil(reply: Reply, fault: Fault) -> Reply:
     return reply
 
 
-def _refusal(status: int, fault: Fault, body: bytes) -> Reply:
-    wait = () if fault.seconds is None else (("Retry-After", str(math.ceil(fault.seconds))),)
+def too_many() -> Reply:
+    """To who asks more often than is allowed."""
+    return _refusal(429, TOO_MANY, 1)
+
+
+def _refusal(status: int, body: bytes, seconds: float | None) -> Reply:
+    wait = () if seconds is None else (("Retry-After", str(math.ceil(seconds))),)
     return Reply(status, body, headers=wait)

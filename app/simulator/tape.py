@@ -6,6 +6,7 @@ Where the trades come from is not said here: `stream` invents them, `replay` rea
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import NamedTuple, Protocol
 
 SECOND = 1_000
@@ -14,6 +15,12 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 NEVER = 2**63 - 1
+
+
+@cache
+def step(scale: int) -> Decimal:
+    """The smallest number that has so many decimals."""
+    return Decimal(1).scaleb(-scale)
 
 
 class Trade(NamedTuple):

@@ -4,7 +4,16 @@ same spans and subscriptions, as that of stored ones."""
 from collections.abc import Mapping, Sequence
 
 from app.market.closing import Forming
-from app.market.coverage import ALL, FOREVER, Missed, Period, Span, coverage, uncovered
+from app.market.coverage import (
+    ALL,
+    FOREVER,
+    Missed,
+    Period,
+    Span,
+    coverage,
+    is_asked_for,
+    uncovered,
+)
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import plain
 from app.storage import observed, subscriptions
@@ -32,9 +41,9 @@ class Coverages:
         self._range = (0, 0)
         self._missed: dict[int, Missed] = {}
         self._covers: dict[str, list[Period]] = {}
+        self._told: dict[str, list[Period]] = {}
         self._periods = periods
-        self._known: dict[tuple[int, int, tuple[Period, ...], tuple[Span, ...]], tuple[str, str]]
-        self._known = {}
+        self._known: dict[tuple[object, ...], tuple[str, str]] = {}
 
     def complete(self, found: list[StoredCandle]) -> list[StoredCandle]:
         """`found`, and those without a coverage get one."""
@@ -52,20 +61,21 @@ class Coverages:
         coverage."""
         assert self._periods is not None
         end = row.open_time + row.interval
-        periods = self._periods.periods(row.symbol)
-        return any(since < end and until > row.open_time for since, until in periods)
+        return is_asked_for(row.open_time, end, self._periods.periods(row.symbol))
 
     def _load(self, start: int, end: int) -> None:
         rows = self._rows
         spans = observed.spans(rows.connection, rows.feed, start, end)
-        self._covers = {}
-        for cover in observed.covers(rows.connection, rows.feed, start, end):
-            self._covers.setdefault(cover.symbol, []).append((cover.start, cover.end))
+        here = rows.connection, rows.feed, start, end
+        self._covers = observed.by_symbol(observed.covers(*here))
+        self._told = observed.by_symbol(observed.told(*here))
         if self._forming is not None:
             spans += self._forming.spans
             spans.append(Span(ALL, self._forming.frontier, FOREVER, NOT_YET))
             for symbol, periods in self._forming.covers.items():
                 self._covers.setdefault(symbol, []).extend(periods)
+            for symbol, periods in self._forming.told.items():
+                self._told.setdefault(symbol, []).extend(periods)
         self._missed = {interval: Missed([*spans, *gaps]) for interval, gaps in self._gaps.items()}
         self._range = start, end
         if self._periods is None:
@@ -78,10 +88,11 @@ class Coverages:
         periods = self._periods.periods(row.symbol)
         missed = self._missed[row.interval].within(row.symbol, start, end)
         spans = tuple(uncovered(missed, self._covers.get(row.symbol, ())))
+        told = tuple(one for one in self._told.get(row.symbol, ()) if one[0] < end)
         # The windows of many symbols are the same.
-        key = start, end, periods, spans
+        key = start, end, periods, spans, told
         if key not in self._known:
-            share, reasons = coverage(start, end, spans, periods)
+            share, reasons = coverage(start, end, spans, periods, told)
             self._known[key] = plain(share), ",".join(reason for reason in reasons if reason)
         share_text, reason_text = self._known[key]
         return row._replace(coverage=share_text, reasons=reason_text)

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
 
 from app.market.candles import Bar, Candle
 from app.market.closing import Closing, Resume
-from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
-from app.market.revising import Change, revise
-from app.market.ticks import TRADES
+from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Span
+from app.market.revising import Change, revise, taken_over
+from app.market.ticks import TRADES, Cover
 from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
@@ -20,7 +20,6 @@ from app.storage.revisions import KnownRows, note_late, row_values, write_change
 from app.storage.subscriptions import Subscription
 from app.storage.tables import candles, feed_positions, series
 
-LIVE = "live"
 CHUNK = 500
 
 
@@ -76,6 +75,10 @@ class FeedStore:
             mine = found._replace(epoch=found.epoch + 1)
             if found.log_id != log_id or found.applied > end:
                 # Its log and ours may alternate: neither has what the other one was written for.
+                # What it had seen of windows that are still open is gone with it.
+                observed.forget_since(
+                    connection, (self.exchange, self.source), found.closed_through
+                )
                 mine = mine._replace(
                     log_id=log_id, resume=end, applied=end, log_since=mine.closed_through
                 )
@@ -112,6 +115,7 @@ class FeedStore:
                 max(reach, log_since or 0),
                 observed.lines(connection, feed) if trades else {},
                 observed.holes(connection, feed, closed_through - DAY) if trades else {},
+                observed.told(connection, feed, horizon, FOREVER) if trades else (),
             )
 
     def _parts(self, connection: Connection, shortest: int, start: int, end: int) -> list[Candle]:
@@ -136,49 +140,61 @@ class FeedStore:
         with writing(self._engine) as connection:
             found = self._check(self._position(connection), epoch)
             feed = self.exchange, self.source
+            if closing.intervals != self._intervals:
+                observed.write_intervals(connection, feed, closing.intervals, found.closed_through)
             observed.write_spans(connection, feed, closing.spans)
             observed.write_holes(connection, feed, closing.opened, closing.filled)
             observed.write_covers(connection, feed, closing.covers)
             observed.write_lines(connection, feed, closing.lines)
-            others = {one.symbol for one in closing.covers} | {one.symbol for one in closing.untold}
+            others = {one.symbol for one in (*closing.covers, *closing.anew)} - {ALL}
+            others |= {one.symbol for one in closing.told} | {one.symbol for one in closing.untold}
             ids = self._ids(connection, _symbols(closing), others)
-            changes = self._changes(connection, closing, ids, found.closed_through)
+            # The first commit of all has nothing before it, but windows that had ended.
+            through = max(found.closed_through, closing.since)
+            told, changes = list[Cover](), list[Change]()
+            if closing.changes_closed or closing.told:
+                known = KnownRows(connection, feed, ids, closing.intervals[0])
+                told = self._note_told(connection, known, closing)
+                changes = self._changes(connection, known, closing, through)
             unexpected = [change for change in changes if change.before is None]
             rows = [_row(one, ids[one.symbol], stored_at) for one in closing.candles]
-            rows += [
+            new, conflicts = _absent(connection, rows)
+            new += [
                 _row(one.after, ids[one.after.symbol], stored_at, one.cause) for one in unexpected
             ]
-            new, conflicts = _absent(connection, rows)
             _insert(connection, new, found.sequence)
             sequence = found.sequence + len(new)
             replaced = [change for change in changes if change.before is not None]
             revised = write_changes(connection, replaced, ids, stored_at, sequence)
-            if closing.intervals != self._intervals:
-                observed.write_intervals(connection, feed, closing.intervals, found.closed_through)
             mine = found._replace(
                 resume=resume,
                 applied=max(found.applied, applied),
                 closed_through=closing.closed_through,
                 sequence=sequence + revised,
                 # Whoever keeps pages of candles that had closed learns that they are void.
-                revised=found.revised + closing.changes_closed,
+                revised=found.revised + (closing.changes_closed or bool(told or changes)),
                 # What ended before the first window of all is not built from any log.
                 log_since=found.log_since if found.closed_through else closing.since,
             )
             self._move(connection, mine)
         self._series_ids.update(ids)
         self._intervals = closing.intervals
-        return Written(len(new), conflicts, revised + len(unexpected))
+        corrected = sum(change.cause is not None for change in unexpected)
+        return Written(len(new), conflicts, revised + corrected)
+
+    def _note_told(self, connection: Connection, known: KnownRows, closing: Closing) -> list[Cover]:
+        """Write down what the exchange's own candles stand for from now on."""
+        shortest, feed = closing.intervals[0], (self.exchange, self.source)
+        found = [one for told in closing.told for one in taken_over(known, told, shortest)]
+        observed.write_told(connection, feed, found)
+        return found
 
     def _changes(
-        self, connection: Connection, closing: Closing, ids: dict[str, int], through: int
+        self, connection: Connection, known: KnownRows, closing: Closing, through: int
     ) -> list[Change]:
         """What the closing changes of candles that had closed by `through` (ms)."""
-        if not closing.changes_closed:
-            return []
         shortest = closing.intervals[0]
         feed = self.exchange, self.source
-        known = KnownRows(connection, feed, ids, shortest)
         # What cannot be put together again lacks the trade that came, and must not look whole.
         left = [place for place in closing.late if shortest not in known.intervals(place[1])]
         gaps = [Span(symbol, window, window + 1, SEQUENCE_GAP) for symbol, window in left]
@@ -234,7 +250,6 @@ def _row(
         "open_time": candle.open_time,
         "revision": 1,
         **row_values(candle),
-        "origin": LIVE,
         "cause": cause,
         "stored_at": stored_at,
     }
@@ -244,7 +259,7 @@ def _symbols(closing: Closing) -> set[str]:
     """Those whose series the closing may concern."""
     found = {candle.symbol for candle in closing.candles} | {symbol for symbol, _ in closing.late}
     found |= {symbol for symbol, _ in (*closing.opened, *closing.filled)}
-    return found
+    return found | {one.symbol for one in closing.told if one.bars}
 
 
 def _key(row: Any) -> tuple[int, int, int]:

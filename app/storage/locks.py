@@ -27,6 +27,10 @@ class Lock(Protocol):
 
     def hold(self) -> bool: ...
 
+    def look(self) -> None:
+        """Notice whether its holder is at work, while it is not to be taken yet: of two locks that
+        a frozen process holds, the second one need not be watched from the beginning then."""
+
     def release(self) -> None: ...
 
 
@@ -63,6 +67,13 @@ class FileLock:
         if self._lease is not None:
             self._leave_time(self._file)
         return True
+
+    def look(self) -> None:
+        """See `Lock`."""
+        if self._file is None and self._path.exists():
+            file = self._open(self._path)
+            self._is_stale(file)
+            os.close(file)
 
     def release(self) -> None:
         """Let go of the lock, if it is held."""
@@ -166,6 +177,9 @@ class ServerLock:
             if not held:
                 self.release()
         return held
+
+    def look(self) -> None:
+        """The server ends the session of who is frozen, whoever looks."""
 
     def release(self) -> None:
         """End the session, and the lock with it."""

@@ -12,36 +12,34 @@ from app.storage.rows import StoredCandle
 def merged(parts: list[StoredCandle], window: int, interval: int, closed: bool) -> StoredCandle:
     """The candle of `[window, window + interval)`. Its revision grows with that of each part."""
     parts.sort(key=lambda row: row.open_time)
-    bar = reduce(merge, (_bar(row) for row in parts), None)
+    bar = reduce(merge, (bar_of(row) for row in parts), None)
     assert bar is not None
-    origins = {row.origin for row in parts}
     return _candle(parts[0].symbol, interval, window, bar)._replace(
         revision=1 + sum(row.revision - 1 for row in parts),
-        origin=max(origins, key=lambda origin: origin != "live"),
         sequence=max(row.sequence for row in parts),
         closed=closed,
     )
 
 
-def _bar(row: StoredCandle) -> Bar:
+def bar_of(row: StoredCandle) -> Bar:
+    """What a row holds, for arithmetic."""
     opened, high, low, close = (
         Decimal(str(price)) for price in (row.open, row.high, row.low, row.close)
     )
-    first, last = row.first_tick_time, row.last_tick_time
-    assert first is not None and last is not None
     return Bar(
         opened,
         high,
         low,
         close,
         row.tick_count,
-        first,
-        last,
+        row.first_tick_time,
+        row.last_tick_time,
         _number(row.volume),
         _number(row.quote_volume),
         _number(row.taker_buy_volume),
         row.first_tick_id,
         row.last_tick_id,
+        row.origin,
     )
 
 
@@ -69,7 +67,7 @@ def _candle(symbol: str, interval: int, window: int, bar: Bar) -> StoredCandle:
         last_tick_time=bar.last_tick_time,
         coverage=None,
         reasons="",
-        origin="live",
+        origin=bar.origin,
         sequence=0,
         first_tick_id=bar.first_tick_id,
         last_tick_id=bar.last_tick_id,

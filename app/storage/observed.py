@@ -5,12 +5,19 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
 
-from app.market.coverage import FOREVER, SEQUENCE_GAP, Span
+from app.market.coverage import FOREVER, SEQUENCE_GAP, Period, Span
 from app.market.ids import Hole, Line
 from app.market.longer import Kept
 from app.market.ticks import Cover
 from app.market.windows import window_open, window_up
-from app.storage.tables import known_ids, missing_ids, recovered, stored_intervals, unobserved
+from app.storage.tables import (
+    histories,
+    known_ids,
+    missing_ids,
+    recovered,
+    stored_intervals,
+    unobserved,
+)
 
 CHUNK = 500
 
@@ -96,10 +103,43 @@ def write_lines(connection: Connection, feed: Feed, found: Mapping[str, Line]) -
 
 def covers(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What was fetched afterwards and touches `[start, end)` (ms)."""
-    table = recovered.c
-    query = select(table.symbol, table.start_time, table.end_time).filter_by(**_key(feed))
-    query = query.where(table.end_time > start, table.start_time < end)
+    return _ranges(recovered, connection, feed, start, end)
+
+
+def told(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
+    """What the exchange's own candles have told of and touches `[start, end)` (ms)."""
+    return _ranges(histories, connection, feed, start, end)
+
+
+def _ranges(table: Table, connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
+    query = select(table.c.symbol, table.c.start_time, table.c.end_time).filter_by(**_key(feed))
+    query = query.where(table.c.end_time > start, table.c.start_time < end)
     return [Cover(*row) for row in connection.execute(query)]
+
+
+def by_symbol(found: Iterable[Cover]) -> dict[str, list[Period]]:
+    """The periods of each symbol."""
+    periods: dict[str, list[Period]] = {}
+    for symbol, start, end in found:
+        periods.setdefault(symbol, []).append((start, end))
+    return periods
+
+
+def write_told(connection: Connection, feed: Feed, found: Iterable[Cover]) -> None:
+    """Insert them; what touches or overlaps is one from then on, so that a history of years that
+    was fetched in pieces is a single row."""
+    table = histories.c
+    for symbol, start, end in found:
+        mine = and_(_of(histories, feed), table.symbol == symbol)
+        near = and_(mine, table.start_time <= end, table.end_time >= start)
+        known = connection.execute(select(table.start_time, table.end_time).where(near)).all()
+        first = min([start, *(row.start_time for row in known)])
+        last = max([end, *(row.end_time for row in known)])
+        if known == [(first, last)]:
+            continue
+        connection.execute(delete(histories).where(near))
+        row = {"symbol": symbol, "start_time": first, "end_time": last}
+        connection.execute(insert(histories).values(**_key(feed), **row))
 
 
 def write_covers(connection: Connection, feed: Feed, found: Iterable[Cover]) -> None:
@@ -134,6 +174,14 @@ def write_spans(connection: Connection, feed: Feed, found: Iterable[Span]) -> No
         ):
             row = {"start_time": span.start, "end_time": span.end, "reason": span.reason}
             connection.execute(insert(unobserved).values(**_key(feed), symbol=span.symbol, **row))
+
+
+def forget_since(connection: Connection, feed: Feed, time: int) -> None:
+    """What is known of the time from `time` (ms) on holds no more: it has to be observed anew."""
+    for table in (unobserved, recovered):
+        here = and_(_of(table, feed), table.c.end_time > time)
+        connection.execute(delete(table).where(here, table.c.start_time >= time))
+        connection.execute(update(table).where(here).values(end_time=time))
 
 
 def parts_since(connection: Connection, feed: Feed, shortest: int) -> int | None:

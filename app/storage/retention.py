@@ -6,9 +6,12 @@ from sqlalchemy import Engine, delete, func, select, update
 from app.market.windows import DAY
 from app.storage.database import reading, writing
 from app.storage.tables import (
+    agreements,
     candle_revisions,
     candles,
+    differences,
     feed_positions,
+    histories,
     late_candles,
     missing_ids,
     recovered,
@@ -43,6 +46,8 @@ def prune_candles(engine: Engine, before: int) -> int:
             connection.execute(update(feed_positions).values(revised=feed_positions.c.revised + 1))
     if not deleted:
         with writing(engine) as connection:
-            for table in (unobserved, missing_ids, recovered):
+            for table in (unobserved, missing_ids, recovered, histories):
                 connection.execute(delete(table).where(table.c.end_time < before))
+            connection.execute(delete(agreements).where(agreements.c.day <= before - DAY))
+            connection.execute(delete(differences).where(differences.c.open_time < before))
     return deleted

@@ -7,10 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, insert, literal, select, update
 
 from app.market.candles import Bar, Candle
-from app.market.coverage import Missed, coverage, uncovered
+from app.market.coverage import Seen
+from app.market.longer import changeable
 from app.market.revising import Change
-from app.market.unseen import Share
-from app.market.windows import window_open
 from app.storage import observed, subscriptions
 from app.storage.database import Unavailable
 from app.storage.observed import Feed
@@ -60,27 +59,19 @@ class KnownRows:
         self._ids.update(found)
         return list(found)
 
-    def coverage(self, symbol: str, start: int, end: int) -> Share:
+    def seen(self, symbol: str, start: int, end: int) -> Seen:
         """See `revising.Known`."""
-        spans = Missed(observed.spans(self._connection, self._feed, start, end))
-        covers = observed.covers(self._connection, self._feed, start, end)
-        mine = [(one.start, one.end) for one in covers if one.symbol == symbol]
-        left = uncovered(spans.within(symbol, start, end), mine)
-        return coverage(start, end, left, self._periods.periods(symbol))
+        here = self._connection, self._feed
+        covers, told = (
+            [(one.start, one.end) for one in found(*here, start, end) if one.symbol == symbol]
+            for found in (observed.covers, observed.told)
+        )
+        spans = observed.spans(*here, start, end)
+        return Seen(symbol, spans, covers, told, self._periods.periods(symbol))
 
     def intervals(self, window: int) -> Sequence[int]:
-        """See `revising.Known`. Where shorter ones were kept than now, what they hold could not
-        follow."""
-        found = [
-            one.interval
-            for one in self._kept
-            if one.since <= window_open(window, one.interval)
-            and window_open(window, one.interval) + one.interval <= one.until
-        ]
-        touching = [one.interval for one in self._kept if one.since <= window < one.until]
-        if min(touching, default=0) != self._shortest:
-            return ()
-        return sorted(length for length in set(found) if length % self._shortest == 0)
+        """See `revising.Known`."""
+        return changeable(self._kept, self._shortest, window)
 
 
 def write_changes(

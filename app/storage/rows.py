@@ -9,12 +9,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Engine,
     FromClause,
     ScalarSelect,
     Select,
     Text,
     and_,
     bindparam,
+    func,
     select,
     true,
     type_coerce,
@@ -25,6 +27,7 @@ from app.market.longer import Kept
 from app.market.ticks import plain
 from app.market.windows import MONDAY, WEEK
 from app.storage import observed
+from app.storage.database import reading
 from app.storage.observed import Feed
 from app.storage.ranges import hinted, in_range, nth_time
 from app.storage.tables import candles, decimal_type, feed_positions, series
@@ -229,6 +232,29 @@ class Rows:
         names = {one.id: one.symbol for one in some}
         found = self.connection.execute(query).all()
         return [StoredCandle(names[number], *row) for number, *row in found]
+
+
+def count_candles(
+    engine: Engine, feed: Feed, symbol: str, interval: int, start: int, end: int
+) -> int:
+    """How many of a stored interval (ms) open in `[start, end)` (ms)."""
+    query = select(func.count()).select_from(candles.join(series))
+    query = query.where(series.c.exchange == feed[0], series.c.source == feed[1])
+    query = query.where(series.c.symbol == symbol, candles.c.interval_ms == interval)
+    query = query.where(candles.c.open_time >= start, candles.c.open_time < end)
+    with reading(engine) as connection:
+        return connection.scalar(query) or 0
+
+
+def has_candle_before(engine: Engine, feed: Feed, symbol: str, interval: int, time: int) -> bool:
+    """Whether any candle of a stored interval (ms) opened before `time` (ms)."""
+    query = select(candles.c.open_time).join(series).where(candles.c.interval_ms == interval)
+    query = query.where(candles.c.open_time < time)
+    query = query.where(series.c.exchange == feed[0], series.c.source == feed[1])
+    with reading(engine) as connection:
+        return (
+            connection.execute(query.where(series.c.symbol == symbol).limit(1)).first() is not None
+        )
 
 
 def _each(

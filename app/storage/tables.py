@@ -20,9 +20,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app.market.agreement import CANDLE, FIELDS
 from app.market.ticks import plain
 
 db = SQLAlchemy()
+
+COMPARED = (*FIELDS, CANDLE)
+"""What two candles may differ in."""
 
 
 def decimal_type(dialect: Dialect, precision: int, scale: int) -> TypeEngine[Any]:
@@ -68,14 +72,19 @@ def _volume() -> ExactDecimal:
     return ExactDecimal(65, 30)
 
 
+def _distance() -> ExactDecimal:
+    """The highest price is 10**36 times the lowest, and sums have more digits."""
+    return ExactDecimal(65, 18)
+
+
 def _candle_columns() -> list[Column[Any]]:
     """What a candle and a replaced revision of it have in common, after their keys."""
     return [
         *(Column(name, _price(), nullable=False) for name in ("open", "high", "low", "close")),
         *(Column(name, _volume()) for name in ("volume", "quote_volume", "taker_buy_volume")),
         Column("tick_count", Integer, nullable=False),
-        Column("first_tick_time", BigInteger, nullable=False),
-        Column("last_tick_time", BigInteger, nullable=False),
+        Column("first_tick_time", BigInteger),
+        Column("last_tick_time", BigInteger),
         Column("coverage", ExactDecimal(5, 4), nullable=False),
         Column("reasons", word(160), nullable=False),
         Column("origin", word(16), nullable=False),
@@ -135,6 +144,7 @@ unobserved = db.Table(
     Column("start_time", BigInteger, primary_key=True, autoincrement=False),
     Column("end_time", BigInteger, nullable=False),
     Column("reason", word(16), nullable=False),
+    Index("ix_unobserved_time", "exchange", "source", "end_time"),
 )
 
 # Trades that did not come, though those before and after them did.
@@ -170,6 +180,79 @@ recovered = db.Table(
     Column("start_time", BigInteger, primary_key=True, autoincrement=False),
     Column("end_time", BigInteger, nullable=False),
     Index("ix_recovered_time", "exchange", "source", "end_time"),
+)
+
+# Of what the exchange's own candles have told, windows without one included.
+histories = db.Table(
+    "histories",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("start_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_time", BigInteger, nullable=False),
+    Index("ix_histories_time", "exchange", "source", "end_time"),
+)
+
+# What commands have asked of whoever builds: `reached` (ms) is how far it has come.
+tasks = db.Table(
+    "tasks",
+    Column("id", Integer, primary_key=True),
+    Column("kind", word(16), nullable=False),
+    Column("exchange", word(24), nullable=False),
+    Column("source", word(16), nullable=False),
+    Column("symbol", word(32), nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger, nullable=False),
+    Column("reached", BigInteger, nullable=False),
+    Column("state", word(16), nullable=False),
+    Column("message", String(300), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Index("ix_tasks_state", "state", "exchange", "source"),
+)
+
+# How many windows of a day (ms of its 00:00 UTC) agreed with the exchange's own candles, and in how
+# many each field differed. `through`: what ended by then (ms) has been compared.
+agreements = db.Table(
+    "agreements",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("through", BigInteger, nullable=False),
+    Column("compared", Integer, nullable=False),
+    Column("matching", Integer, nullable=False),
+    Column("repaired", Integer, nullable=False),
+    *(Column(f"{name}_differs", Integer, nullable=False) for name in COMPARED),
+    Column("distance_sum", _distance(), nullable=False),
+    Column("distance_max", _distance(), nullable=False),
+    Index("ix_agreements_day", "day", "exchange", "source"),
+)
+
+# The same of all days, also of those that retention has deleted: a counter never falls.
+agreement_totals = db.Table(
+    "agreement_totals",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("compared", BigInteger, nullable=False),
+    Column("matching", BigInteger, nullable=False),
+)
+
+# The worst of them, both sides as JSON.
+differences = db.Table(
+    "differences",
+    Column("exchange", word(24), primary_key=True),
+    Column("source", word(16), primary_key=True),
+    Column("symbol", word(32), primary_key=True),
+    Column("interval_ms", Integer, primary_key=True, autoincrement=False),
+    Column("open_time", BigInteger, primary_key=True, autoincrement=False),
+    Column("differing", word(160), nullable=False),
+    Column("distance", _distance()),
+    Column("ours", Text),
+    Column("theirs", Text),
+    Column("compared_at", BigInteger, nullable=False),
+    Index("ix_differences_time", "exchange", "source", "interval_ms", "open_time"),
 )
 
 feed_positions = db.Table(

@@ -15,7 +15,7 @@ from app.market.ticks import OK, Batch
 from app.ticklog import Entry, SyncFailed
 from app.ticklog.begins import Begins
 from app.ticklog.disk import advice, promise, sync_folder, write_all
-from app.ticklog.records import encode, entries, seek
+from app.ticklog.records import encode, entries, last_with, seek
 
 SEGMENT_BYTES = 16 * 2**20
 FOREIGN = "another process writes this log"
@@ -143,11 +143,9 @@ class SegmentLog:
     def last_good(self) -> Batch | None:
         """The last batch that brought what there was; None where there is none."""
         for start in reversed(self._segments()):
-            end = start + self._path(start).stat().st_size
-            good = None
-            for entry in self._read_segment(start, start, min(end, self._end)):
-                if entry.batch is not None and entry.batch.outcome == OK:
-                    good = entry.batch
+            with advice(), self._path(start).open("rb") as file:
+                data = file.read(self._end - start)
+            good = last_with(OK, memoryview(data))
             if good is not None:
                 return good
         return None

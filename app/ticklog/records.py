@@ -19,14 +19,15 @@ _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 _decode = msgspec.msgpack.Decoder(Batch).decode
 
 
-class _Times(msgspec.Struct):
+class _Head(msgspec.Struct):
     """Of a batch; the rest is not looked at."""
 
     answered: int
+    outcome: str = ""
     offset: int | None = None
 
 
-_times = msgspec.msgpack.Decoder(_Times).decode
+_head = msgspec.msgpack.Decoder(_Head).decode
 
 
 def encode(batch: Batch) -> bytes:
@@ -82,14 +83,29 @@ def seek(data: memoryview, time: int) -> int:
     """The offset in `data` behind which all batches are that were answered at `time` (ms) or
     later; 0 if it cannot be told."""
     last = 0
-    for offset, times in _heads(data):
-        if times.offset is not None and times.answered >= time:
+    for offset, head in _heads(data):
+        if head.offset is not None and head.answered >= time:
             break
         last = offset
     return last
 
 
-def _heads(data: memoryview) -> Iterator[tuple[int, _Times]]:
+def last_with(outcome: str, data: memoryview) -> Batch | None:
+    """The last batch of that outcome. Only that one is decoded, as a log may hold years of history
+    before the next one."""
+    good, offset, end = None, 0, 0
+    for offset, head in _heads(data):
+        good = offset if head.outcome == outcome else good
+        end = offset + HEADER.size + HEADER.unpack_from(data, offset)[1]
+    batch = None if good is None else _record(data, good)[1]
+    if end < len(data) or (good is not None and batch is None):
+        # Something cannot be read.
+        found = [one.batch for one in entries(data, 0) if one.batch is not None]
+        return next((one for one in reversed(found) if one.outcome == outcome), None)
+    return batch
+
+
+def _heads(data: memoryview) -> Iterator[tuple[int, _Head]]:
     """The times of each record up to the first unreadable one, without what it brought."""
     offset = 0
     while offset + HEADER.size <= len(data):
@@ -98,7 +114,7 @@ def _heads(data: memoryview) -> Iterator[tuple[int, _Times]]:
         if magic != MAGIC or len(payload) < length or zlib.crc32(payload) != checksum:
             return
         try:
-            yield offset, _times(payload)
+            yield offset, _head(payload)
         except msgspec.MsgspecError:
             return
         offset += HEADER.size + length

@@ -1,5 +1,6 @@
 """The web side without its pipeline: a clock that stands still and an exchange that only lists."""
 
+import shutil
 from dataclasses import replace
 from decimal import Decimal
 
@@ -7,7 +8,7 @@ import pytest
 
 from app import create_app
 from app.api.listings import Listings
-from app.exchanges.base import Answer, Market, Unavailable
+from app.exchanges.base import Answer, Market, OwnCandles, Unavailable
 from app.market.candles import Bar, Candle
 from app.market.closing import Closing
 from app.storage.feeds import FeedStore
@@ -20,7 +21,9 @@ LISTED = ("BTC_USDT", "ETH_USDT", "LTC_USDT", "XRP_USDT", "TRX_USDT", "DOGE_USDT
 
 
 class Exchange:
-    """Lists its symbols, or fails as told; counts how often it was asked."""
+    """Lists its symbols, or fails as told; counts how often it was asked. It has no candles."""
+
+    lengths = (MINUTE, 5 * MINUTE, 10 * MINUTE)
 
     def __init__(self):
         self.symbols, self.broken, self.asked = LISTED, False, 0
@@ -36,6 +39,9 @@ class Exchange:
 
     def quotes(self):
         return Answer([], len(self.symbols))
+
+    def candles(self, symbol, length, start, end):
+        return OwnCandles()
 
 
 class Store:
@@ -71,18 +77,24 @@ def exchange():
 
 
 @pytest.fixture
-def make_app(tmp_path, exchange):
+def make_app(tmp_path, exchange, tables_of_sqlite):
     made = []
 
     def make(url=None, tables=True, **environment):
         if url is not None:
             environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        elif tables and not (tmp_path / "candlekeep.db").exists():
+            # Making them takes longer than most tests.
+            shutil.copy(tables_of_sqlite, tmp_path)
         app = create_app(load({"DATA_DIR": str(tmp_path), **environment}))
         made.append(app)
         services = app.extensions["candlekeep"]
         services.hub.clock = lambda: NOW
         listings = Listings(lambda _: exchange, services.hub.monotonic)
-        app.extensions["candlekeep"] = replace(services, listings=listings)
+        services = replace(services, listings=listings)
+        if "POLONIEX_URL" not in environment:
+            services = replace(services, make_history=lambda _: exchange)
+        app.extensions["candlekeep"] = services
         if tables:
             with app.app_context():
                 db.create_all()

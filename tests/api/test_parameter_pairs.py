@@ -4,7 +4,14 @@ from itertools import combinations
 
 import pytest
 
-from app.api.question import CHANGES_NAMES, GAPS_NAMES, LATEST_NAMES, NAMES
+from app.api.question import (
+    AGREEMENT_NAMES,
+    CHANGES_NAMES,
+    EXPLAIN_NAMES,
+    GAPS_NAMES,
+    LATEST_NAMES,
+    NAMES,
+)
 
 MINUTE = 60_000
 BEGIN = 1_749_000_000_000
@@ -143,34 +150,42 @@ def test_ranges_the_wrong_way_round_are_refused_with_everything(client):
             assert (status, problem["parameter"]) == (400, "start")
 
 
-OTHERS = {"/candlesticks/revisions": CHANGES_NAMES, "/gaps": GAPS_NAMES}
+OTHERS = {
+    "/candlesticks/revisions": CHANGES_NAMES,
+    "/gaps": GAPS_NAMES,
+    "/agreement": AGREEMENT_NAMES,
+}
 GOOD_ELSEWHERE = {
     "/candlesticks/revisions": {"interval": ["1m", "1m,10m"]},
+    "/agreement": {"interval": ["1m", "1m,10m"]},
     "/gaps": {"kind": ["partial", "no_trade", "not_observed", "exchange_down", "not_subscribed"]},
 }
 BAD_ELSEWHERE = {
     "/candlesticks/revisions": {"interval": [*BAD["interval"], "1w", "15m,5m"]},
+    "/agreement": {"interval": [*BAD["interval"], "1w", "15m,5m"]},
     "/gaps": {"kind": ["late", "PARTIAL", "partial,no_trade", "0"]},
 }
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("path", OTHERS)
-def test_revisions_and_gaps_take_good_values_with_each_other(client, path):
+def test_other_lists_take_good_values_with_each_other(client, path):
     good = {name: values for name, values in GOOD.items() if name in OTHERS[path]}
     good |= GOOD_ELSEWHERE[path]
-    assert {*good, "cursor"} == set(OTHERS[path])
+    assert set(good) == set(OTHERS[path]) - {"cursor"}
+    # All since 1970, one by one, is much.
+    bounds = {"limit": "1000", "start": str(BEGIN)}
+    few = {name: value for name, value in bounds.items() if name in OTHERS[path]}
     for one, other in combinations(good, 2):
         for first in good[one]:
             for second in good[other]:
-                # All since 1970, one by one, is much.
-                query = {"limit": "1000", "start": str(BEGIN), one: first, other: second}
+                query = {**few, one: first, other: second}
                 status, body = ask(client, path, **query)
                 assert status == 200, (query, body)
 
 
 @pytest.mark.parametrize("path", OTHERS)
-def test_revisions_and_gaps_blame_a_bad_value(client, path):
+def test_other_lists_blame_a_bad_value(client, path):
     bad = {name: values for name, values in BAD.items() if name in OTHERS[path]}
     for name, values in (bad | BAD_ELSEWHERE[path]).items():
         for value in [*values, *EVERYWHERE_BAD]:
@@ -180,7 +195,59 @@ def test_revisions_and_gaps_blame_a_bad_value(client, path):
 
 
 @pytest.mark.parametrize("path", OTHERS)
-def test_revisions_and_gaps_know_no_other_parameter(client, path):
-    for name in set(NAMES) - set(OTHERS[path]):
+def test_other_lists_know_no_other_parameter(client, path):
+    for name in GOOD.keys() - set(OTHERS[path]):
         status, problem = ask(client, path, **{name: GOOD[name][0]})
         assert status == 400 and problem["parameter"] == name
+
+
+EXPLAIN = "/candlesticks/explain"
+NEEDED = {"symbol": "BTC_USDT", "time": str(BEGIN)}
+GOOD_THERE = {name: values for name, values in GOOD.items() if name in EXPLAIN_NAMES} | {
+    "symbol": ["BTC_USDT", "btc/usdt", "NO_SUCH"],
+    "interval": ["1m", "1w", "15m"],
+    "time": [*GOOD["start"][1:], *GOOD["end"][:2], "9999-12-01"],
+}
+BAD_THERE = {name: values for name, values in BAD.items() if name in EXPLAIN_NAMES} | {
+    "symbol": [*BAD["symbol"], "all", "A,B"],
+    "interval": [*BAD["interval"], "1m,5m"],
+    "time": BAD["start"],
+}
+
+
+def test_one_window_takes_good_values_with_each_other(client):
+    assert set(GOOD_THERE) == set(BAD_THERE) == set(EXPLAIN_NAMES)
+    for one, other in combinations(GOOD_THERE, 2):
+        for first in GOOD_THERE[one]:
+            for second in GOOD_THERE[other]:
+                query = {**NEEDED, one: first, other: second}
+                status, body = ask(client, EXPLAIN, **query)
+                assert status == 200, (query, body)
+
+
+@pytest.mark.parametrize("name", EXPLAIN_NAMES)
+def test_one_window_blames_a_bad_value(client, name):
+    for value in [*BAD_THERE[name], *EVERYWHERE_BAD]:
+        status, problem = ask(client, EXPLAIN, **{**NEEDED, name: value})
+        assert status in (400, 422), (name, value)
+        assert problem["parameter"] == name and len(problem["detail"]) < 400
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_one_window_has_to_be_named(client, name):
+    query = {other: value for other, value in NEEDED.items() if other != name}
+    status, problem = ask(client, EXPLAIN, **query)
+    assert (status, problem["parameter"]) == (400, name)
+
+
+def test_one_window_knows_no_other_parameter(client):
+    for name in set(NAMES) - set(EXPLAIN_NAMES):
+        status, problem = ask(client, EXPLAIN, **NEEDED, **{name: GOOD.get(name, ["x"])[0]})
+        assert status == 400 and problem["parameter"] == name
+
+
+def test_a_window_that_times_do_not_reach_is_refused(client):
+    for query in ({"time": "0", "interval": "1w"}, {"time": "9999-12-31T23:59:30"}):
+        status, problem = ask(client, EXPLAIN, symbol="BTC_USDT", **query)
+        assert (status, problem["parameter"]) == (400, "time")
+    assert ask(client, EXPLAIN, symbol="BTC_USDT", time="0")[0] == 200

@@ -241,6 +241,8 @@ def test_control_characters_and_broken_encodings_are_refused(client, query):
     refused(client, query)
 
 
-@pytest.mark.parametrize("path", ["/", "/status", "/livez", "/readyz", "/candle-sticke"])
+@pytest.mark.parametrize(
+    "path", ["/", "/status", "/metrics", "/livez", "/readyz", "/candle-sticke"]
+)
 def test_addresses_without_parameters_take_none(client, path):
     assert client.get(f"{path}?limit=1").status_code == 400

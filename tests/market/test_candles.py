@@ -1,9 +1,10 @@
 from decimal import Context, Decimal, localcontext
+from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.market.candles import Bar, Fold, merge, vwap
+from app.market.candles import Bar, Fold, merge, merged, vwap
 from app.market.ticks import Tick
 
 ticks = st.lists(
@@ -123,3 +124,24 @@ def test_ids_count_as_far_as_they_are_numbers_however_ticks_are_portioned():
         alone.extend([tick], [sequence])
     assert together.bar() == alone.bar()
     assert (alone.bar().first_tick_id, alone.bar().last_tick_id) == (5, 7)
+
+
+sized = st.builds(
+    lambda bar, sizes, ids, origin: bar._replace(
+        volume=sizes[0],
+        quote_volume=sizes[1],
+        taker_buy_volume=sizes[2],
+        first_tick_id=ids[0],
+        last_tick_id=ids[1],
+        origin=origin,
+    ),
+    ticks.map(lambda pairs: fold(number(pairs))),
+    st.tuples(*[st.none() | st.decimals("0", "1e18", places=30)] * 3),
+    st.tuples(*[st.none() | st.integers(0, 9)] * 2),
+    st.sampled_from(["live", "exchange"]),
+)
+
+
+@given(st.lists(sized, max_size=6))
+def test_many_are_merged_at_once_as_they_are_one_by_one(parts):
+    assert merged(parts) == reduce(merge, parts, None)

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 from app.market.candles import Candle, Fold
 from app.market.closing import Closing
+from app.market.coverage import FOREVER, Seen
 from app.market.revising import revise
-from app.market.ticks import Tick
+from app.market.ticks import Cover, Tick
 from app.market.windows import SECOND
 
 LENGTHS = (SECOND, 5 * SECOND, 10 * SECOND)
@@ -28,8 +29,8 @@ class Rows:
         found = (row for (length, _), row in self.rows.items() if length == interval)
         return [row for row in found if start <= row.open_time < end]
 
-    def coverage(self, symbol, start, end):
-        return Decimal(1), ()
+    def seen(self, symbol, start, end):
+        return Seen(symbol, (), (), (), [(0, FOREVER)])
 
     def intervals(self, window):
         return LENGTHS
@@ -53,3 +54,21 @@ def test_windows_apart_that_changed_at_once_are_all_in_the_longer_ones():
     five, ten = after[5 * SECOND, 0], after[10 * SECOND, 0]
     assert (five.high, five.tick_count) == (9, 4)
     assert (ten.high, ten.tick_count) == (13, 6)
+
+
+def test_a_longer_candle_is_left_alone_where_not_all_of_its_parts_were_looked_at():
+    rows = [candle(SECOND, second * SECOND, 5) for second in (1, 4, 8)]
+    longer = (5 * SECOND, 0, 7), (5 * SECOND, 5 * SECOND, 5), (10 * SECOND, 0, 7)
+    known = Rows(*rows, *(candle(*one) for one in longer))
+    late = {("A_USDT", 8 * SECOND): bar(5)}
+    closing = Closing(20 * SECOND, [], [], LENGTHS, late)
+    closing.anew = [Cover("A_USDT", 5 * SECOND, 10 * SECOND)]
+    assert revise(known, closing, SECOND, 20 * SECOND) == []
+    closing.late = {("A_USDT", 8 * SECOND): bar(6)}
+    changes = revise(known, closing, SECOND, 20 * SECOND)
+    places = [(one.after.interval, one.after.open_time, one.cause) for one in changes]
+    assert places == [
+        (SECOND, 8 * SECOND, "rebuild"),
+        (5 * SECOND, 5 * SECOND, "rebuild"),
+        (10 * SECOND, 0, "rebuild"),
+    ]

@@ -12,7 +12,7 @@ from app.live.hub import Hub
 from app.market.observation import Pace
 from app.market.windows import DAY
 from app.pipeline import runner as module
-from app.pipeline.feeds import FeedSettings
+from app.pipeline.feeds import FeedSettings, Makers
 from app.pipeline.runner import Runner, RunnerSettings
 from app.storage import subscriptions
 from app.storage.database import engine_options, prepare
@@ -37,9 +37,19 @@ class Exchange:
         self.answers = threading.Event()
         self.answers.set()
 
-    def adapter(self, _):
+    def makers(self, _):
+        return Makers(self.adapter, None, History)
+
+    def adapter(self):
         self.made += 1
         return Adapter(self)
+
+
+class History:
+    most = 500
+
+    def close(self):
+        pass
 
 
 class Adapter:
@@ -70,7 +80,7 @@ class House:
         self.hub, self.exchange = Hub(now, time.monotonic), Exchange()
         pace = Pace(0, 2_000)
         feed = FeedSettings(tmp_path / "ticks", (1_000,), 100, pace, 7)
-        settings = RunnerSettings(feed, "ticker", (), 0, self.exchange.adapter, None)
+        settings = RunnerSettings(feed, "ticker", (), 0, self.exchange.makers)
         self.lock = FileLock(tmp_path / "owner")
         self.runner = Runner(self.engine, self.hub, settings)
         self.runner.start()
@@ -187,3 +197,33 @@ def test_starts_and_stops_at_the_same_moment_leave_one_collector(house):
     assert len(most) == 104 and max(most) <= 1
     collectors = [one for one in threading.enumerate() if one.name == "collector poloniex/ticker"]
     assert len(collectors) == 1
+
+
+def make_runner(tmp_path, quiet):
+    engine = create_engine(sqlite_url(tmp_path), **engine_options(sqlite_url(tmp_path), 8))
+    prepare(engine)
+    db.metadata.create_all(engine)
+    feed = FeedSettings(tmp_path / "ticks", (1_000,), 100, Pace(0, 2_000), 7)
+    settings = RunnerSettings(feed, "ticker", (), 0, Exchange().makers, quiet)
+    hub = Hub(now, time.monotonic)
+    return Runner(engine, hub, settings), hub, engine
+
+
+def test_a_command_makes_way_for_a_service_and_never_takes_its_place(tmp_path):
+    (command, its_hub, one), (service, hub, other) = (
+        make_runner(tmp_path, quiet) for quiet in (True, False)
+    )
+    command.start()
+    try:
+        eventually(lambda: its_hub.role == "owner")
+        service.start()
+        eventually(lambda: (its_hub.role, hub.role) == ("standby", "owner"))
+        service.stop()
+        looks = its_hub.loops["owner"].beat
+        eventually(lambda: its_hub.loops["owner"].beat > looks + 2, 20)
+        assert its_hub.role == "standby"
+    finally:
+        command.stop()
+        service.stop()
+        one.dispose()
+        other.dispose()

@@ -336,3 +336,21 @@ def test_trades_without_ids_keep_the_order_of_the_log_when_they_are_folded_anew(
     house.live(drain(62_000, 62_250, trade(None, 61_000, 7))).seconds(63, 130)
     house.live(drain(130_000, 130_250, trade(None, 60_500, 4)))
     assert house.rows() == [(60, 2, 7, 5, ONE, "late_tick")]
+
+
+def test_another_log_knows_nothing_of_windows_that_had_not_closed(house):
+    house.seconds(0, 63, trade(1, 61_000, 5))
+    # What was fetched is in the first log, and so is the trade at 65 s.
+    fetched = Cover("BTC_USDT", START + 50_000, START + 90_000)
+    house.live(
+        drain(63_000, 70_000, trade(2, 65_000, 6)),
+        drain(80_000, 80_000, outcome="exchange_down"),
+        drain(90_000, 91_000, blind=True, covers=[fetched]),
+    )
+    house.identity, house.folder = "another", house.folder.with_name("another")
+    house.restart()
+    house.live(
+        drain(100_000, 110_000, trade(3, 105_000, 7), start=True, blind=True),
+        drain(110_000, 123_000),
+    )
+    assert house.rows() == [(60, 1, 7, 1, Decimal("0.3333"), None)]

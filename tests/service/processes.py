@@ -19,6 +19,7 @@ from pathlib import Path
 from app.pipeline import loops
 from app.pipeline.builder import Builder
 from app.pipeline.collector import Collector
+from app.pipeline.historian import Historian
 from app.pipeline.ownership import Ownership
 from app.ticklog import SyncFailed
 
@@ -40,8 +41,10 @@ def spoil(role, kind):
 
     kind.step = spoiled
 
-for role, kind in (("collector", Collector), ("builder", Builder), ("owner", Ownership)):
-    spoil(role, kind)
+spoil("collector", Collector)
+spoil("builder", Builder)
+spoil("historian", Historian)
+spoil("owner", Ownership)
 """
 
 

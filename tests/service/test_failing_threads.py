@@ -32,6 +32,7 @@ def test_a_failing_thread_is_seen_and_begins_anew_in_the_same_process(
     for loop, fault in (
         (f"collector {FEED}", "collector SystemExit"),
         (f"builder {FEED}", "builder MemoryError"),
+        (f"historian {FEED}", "historian ValueError"),
         ("owner", "owner ValueError"),
     ):
         strike(fault)
@@ -69,7 +70,7 @@ def test_what_no_restart_mends_ends_the_whole_service(fault, exchange, make_serv
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("role", ["collector", "builder", "owner"])
+@pytest.mark.parametrize("role", ["collector", "builder", "historian", "owner"])
 def test_a_stuck_thread_is_seen_and_goes_with_its_process(role, exchange, make_service, tmp_path):
     trade(exchange)
     service, strike = prepare_faulty(make_service, tmp_path, GIVE_UP_SECONDS="8")

@@ -101,11 +101,20 @@ class World(Happenings):
             settled = self.now + SETTLE_MS
             while self.now < settled or (self._behind() and self.now < settled + BAN_MS):
                 self._turn()
+            if self.now > settled + SETTLE_MS:
+                # Only now it could hear what it had missed.
+                settled = self.now + SETTLE_MS
+                while self.now < settled:
+                    self._turn()
             self._drain()
             self._read_log()
 
     def _behind(self) -> bool:
-        return (self.life.state.closed_through or 0) < self.end
+        """Whether something is still to be told: that a trade is missing, its exchange may tell
+        only once it lets us in again."""
+        state = self.life.state
+        waits = self.source == TRADES and state.retry_at is not None
+        return waits or (state.closed_through or 0) < self.end
 
     @contextmanager
     def _patched(self) -> Iterator[None]:

@@ -113,6 +113,10 @@ def test_the_help_names_every_kind_and_key():
     for word in (
         "frozen",
         "truncated",
+        "wrong_candles",
+        "minutes",
+        "--empty-candles",
+        "--rate-limit",
         "418",
         "disconnect",
         "silence",

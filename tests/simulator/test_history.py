@@ -220,6 +220,15 @@ def test_remembered_pieces_add_up_to_the_whole(symbol):
         assert bars.of(symbol, start, end) == fold(EXCHANGE.trades(symbol, start, end))
 
 
+def test_what_is_remembered_of_minutes_knows_no_more_and_no_less_than_the_trades():
+    start, found = NOW - NOW % HOUR - HOUR, []
+    for now in (NOW, NOW + 7 * MINUTE, NOW + 7 * MINUTE):
+        found = rows("BTC_USDT", "MINUTE_1", now, startTime=start + 3 * MINUTE, limit=500)
+        truth = counted("BTC_USDT", "MINUTE_1", start + 3 * MINUTE, now)
+        assert {row[12]: [*map(Fraction, row[:8]), row[8]] for row in found} == truth
+    assert found[-1][12] <= NOW + 7 * MINUTE <= found[-1][13]
+
+
 @pytest.mark.parametrize(("symbol", "count"), [("BTC_USDT", 500), ("XMR_BTC", 12)])
 def test_trades_are_the_newest_first(symbol, count):
     status, found = get(f"/markets/{symbol}/trades")

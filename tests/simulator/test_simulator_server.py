@@ -14,6 +14,7 @@ from app.simulator.cli import simulate
 from app.simulator.server import Server
 from app.simulator.stream import EPOCH
 from app.simulator.tape import DAY
+from tests.support import eventually
 
 NOW = 1_760_000_000_000
 
@@ -249,6 +250,15 @@ def test_the_command_says_where_it_listens_and_ends_silently(number):
     assert process.returncode == 0
 
 
+def test_the_command_tells_empty_candles_and_limits_requests_as_it_is_told():
+    with start("--empty-candles", "flat", "--rate-limit", "1") as process:
+        url = process.stdout.readline().rpartition("POLONIEX_URL=")[2].split()[0]
+        path = "/markets/XMR_BTC/candles?interval=MINUTE_1&limit=500"
+        assert len(requests.get(url + path, timeout=5).json()) == 500
+        eventually(lambda: requests.get(url + "/timestamp", timeout=5).status_code == 429)
+        process.terminate()
+
+
 def run(*options):
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -274,7 +284,15 @@ def test_an_address_that_is_not_ours_is_named():
 
 
 @pytest.mark.parametrize(
-    "options", [["--markets", "0"], ["--markets", "3001"], ["--port", "65536"]]
+    "options",
+    [
+        ["--markets", "0"],
+        ["--markets", "3001"],
+        ["--port", "65536"],
+        ["--empty-candles", "null"],
+        ["--rate-limit", "0"],
+        ["--rate-limit", "1001"],
+    ],
 )
 def test_impossible_options_are_refused(options):
     assert run(*options).exit_code == 2
