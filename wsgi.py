@@ -39,7 +39,8 @@ app = create_app(_config)
 bind = f"{_config.host}:{_config.port}"
 workers = 1
 worker_class = "gthread"
-threads = WEB_THREADS
+# A stream holds a thread as long as somebody listens; the others are for everybody else.
+threads = WEB_THREADS + _config.max_streams
 graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
