@@ -21,6 +21,7 @@ class Ear:
         self.id = "-"
         self.heard, self.at, self.names = Counter(), {}, Counter()
         self.socket = None
+        self.away_until = 0.0
         self._text = b""
 
     def connect(self):
@@ -67,22 +68,26 @@ class Ear:
 
 
 def listen(ears, seconds, breaks=None):
-    """Let them hear for so long. breaks: called with each ear now and then, True where it is to
-    break its connection. Those that have none come back; returns how often any has come back."""
+    """Let them hear for so long. breaks: called with each ear now and then; where it gives a number
+    the ear breaks its connection and stays away for so many seconds. Returns how often any has come
+    back."""
     end, returns = time.monotonic() + seconds, 0
     with selectors.DefaultSelector() as selector:
         for ear in ears:
             if ear.socket is not None:
                 selector.register(ear.socket, selectors.EVENT_READ, ear)
         while time.monotonic() < end:
+            now = time.monotonic()
             for ear in ears:
-                if ear.socket is None:
+                if ear.socket is None and now >= ear.away_until:
                     returns += _come_back(ear, selector)
             for key, _ in selector.select(0.05):
                 if not key.data.hear():
                     _part(key.data, selector, False)
             for ear in ears:
-                if breaks is not None and ear.socket is not None and breaks(ear):
+                away = None if breaks is None or ear.socket is None else breaks(ear)
+                if away is not None:
+                    ear.away_until = time.monotonic() + away
                     _part(ear, selector, True)
         for key in list(selector.get_map().values()):
             selector.unregister(key.fileobj)

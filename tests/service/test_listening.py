@@ -66,11 +66,15 @@ def test_whoever_comes_back_has_heard_every_candle_once_though_the_service_was_k
     service = prepare(make_service, SYMBOLS=",".join(SYMBOLS))
     ears = make_ears(service, 10)
     chance = random.Random(breaks)
-    returns = listen(ears, 2, lambda _: chance.random() < 0.05)
+
+    def breaking(_):
+        return chance.uniform(0, 1.5) if chance.random() < 0.05 else None
+
+    returns = listen(ears, 2, breaking)
     service.kill(signal.SIGKILL)
     service.start()
     while returns < breaks:
-        returns += listen(ears, 1, lambda _: chance.random() < 0.05)
+        returns += listen(ears, 1, breaking)
     eventually(service.ready, 20)
     through = eventually(lambda: service.get("/candlesticks")["meta"]["closed_through"])
     expected = stored(service, through)
