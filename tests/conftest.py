@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from app.storage.database import database_url, engine_options, prepare
 from app.storage.tables import db
 from tests.mariadb import private_server
+from tests.migrating import migrate
 
 # `make test` tries each property a few times, `make campaign` often.
 settings.register_profile("quick", max_examples=15, deadline=None)
@@ -104,6 +105,14 @@ def tables_of_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with all tables, to be copied."""
     folder = tmp_path_factory.mktemp("tables")
     _make_tables(sqlite_url(folder))
+    return folder / "candlekeep.db"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as `flask db upgrade` leaves it, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    migrate(sqlite_url(folder), folder)
     return folder / "candlekeep.db"
 
 

@@ -52,8 +52,7 @@ spoil("owner", Ownership)
 def prepare(make_service, name="one", command=None, folder=None, **environment):
     """A service that builds, started with `command` in `folder`."""
     service = make_service(name, **{**QUICK, "SYMBOLS": "BTC_USDT", **environment})
-    done = service.flask("db", "upgrade")
-    assert done.returncode == 0, done.stdout + done.stderr
+    service.upgrade()
     service.command, service.folder = command or service.command, folder or service.folder
     service.start()
     eventually(service.ready, 30)

@@ -35,7 +35,7 @@ def service(make_service, market):
     found = make_service(
         "one", SOURCE="trades", SYMBOLS="", POLONIEX_URL=market.url, POLONIEX_WS_URL=ws
     )
-    assert found.flask("db", "upgrade").returncode == 0
+    found.upgrade()
     return found
 
 

@@ -100,7 +100,7 @@ def test_candles_equal_the_script_through_faults_and_a_kill(
         for number, database in enumerate(("", empty_mariadb.render_as_string()))
     ]
     for service in services:
-        assert service.flask("db", "upgrade").returncode == 0
+        service.upgrade()
     start = ((exchange.now() + 6_000) // 10_000 + 1) * 10_000
     script(exchange, start)
     for service in services:
@@ -147,7 +147,7 @@ def test_return_ticker_gives_a_tick_for_every_changed_price(exchange, make_servi
     """Its rows have no time, so trades lie well inside their windows here, and the first price of
     a market, which may be years old, is none."""
     service = make_service(POLONIEX_API="legacy", SYMBOLS="all", **SETTINGS)
-    assert service.flask("db", "upgrade").returncode == 0
+    service.upgrade()
     begin = exchange.now() // 1_000 * 1_000
     exchange.trades["OLD_USDT"] = [(begin - 86_400_000, "5")]
     exchange.trades["BTC_USDT"] = [(begin - 86_400_000, "100")] + [

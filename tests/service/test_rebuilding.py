@@ -26,7 +26,7 @@ def service(make_service):
             POLONIEX_URL=market.url,
             POLONIEX_WS_URL=ws,
         )
-        assert found.flask("db", "upgrade").returncode == 0
+        found.upgrade()
         found.start()
         eventually(found.ready, 20)
         eventually(lambda: found.get("/candlesticks?interval=10s&min_coverage=1")["data"], 40)

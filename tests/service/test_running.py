@@ -13,8 +13,7 @@ QUICK = {"INTERVALS": "1s,5s", "POLL_SECONDS": "0.2", "GRACE_SECONDS": "0"}
 
 def prepare(make_service, name="one", **environment):
     service = make_service(name, **{**QUICK, **environment})
-    done = service.flask("db", "upgrade")
-    assert done.returncode == 0, done.stdout + done.stderr
+    service.upgrade()
     service.start()
     eventually(service.ready, 20)
     return service

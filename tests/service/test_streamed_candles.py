@@ -40,7 +40,7 @@ def simulated():
 
 def begin(make_service, simulated, name, **environment):
     service = make_service(name, **{**SETTINGS, **simulated.settings, **environment})
-    assert service.flask("db", "upgrade").returncode == 0
+    service.upgrade()
     service.start()
     eventually(service.ready, 20)
     return service
