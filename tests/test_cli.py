@@ -132,12 +132,15 @@ def test_the_simulator_needs_no_right_settings(folder):
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("INTERVALS", "7m"), ("POLL_SECONDS", "0"), ("HOST", "0.0.0.0")]
+)
 @pytest.mark.parametrize("arguments", [["run"], ["db", "upgrade"], ["copy", "sqlite:///x.db"]])
-def test_a_wrong_setting_is_one_line(folder, monkeypatch, arguments):
-    done = invoke(folder, monkeypatch, *arguments, INTERVALS="7m")
+def test_a_wrong_setting_is_one_line(folder, monkeypatch, arguments, name, value):
+    done = invoke(folder, monkeypatch, *arguments, **{name: value})
     assert done.exit_code == 1 and done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith("candlekeep: INTERVALS='7m'")
+    assert line.startswith(f"candlekeep: {name}={value!r}")
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["db", "upgrade"]])
