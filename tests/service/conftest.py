@@ -163,8 +163,8 @@ class Service:
     def upgrade(self) -> None:
         """What `flask db upgrade` leaves behind."""
         folder = Path(self.environment["DATA_DIR"])
-        if "DATABASE_URL" in self.environment:
-            migrate(database_url(self.environment["DATABASE_URL"]), folder)
+        if url := self.environment.get("DATABASE_URL"):
+            migrate(database_url(url), folder)
         else:
             folder.mkdir(parents=True)
             shutil.copy(self.migrated, folder)
