@@ -25,7 +25,7 @@ class File(NamedTuple):
 
 
 def read_files(folder: Path = FOLDER) -> dict[str, File]:
-    """By path below `folder`, with forward slashes. KeyError for a kind of file that has no type."""
+    """By path below `folder`, with forward slashes. KeyError for a kind without a type."""
     return {
         path.relative_to(folder).as_posix(): _read(path)
         for path in sorted(folder.rglob("*"))

@@ -129,7 +129,8 @@ def test_a_browser_finds_a_page_with_links_that_work(client):
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/csv", None])
 def test_programs_find_the_index_as_json(client, path, accept):
     answer = client.get(path, headers={} if accept is None else {"Accept": accept})
-    assert (answer.mimetype, answer.headers["Vary"]) == ("application/json", "Accept")
+    assert answer.mimetype == "application/json"
+    assert answer.headers["Vary"].startswith("Accept")
     assert answer.json["name"] == "Candlekeep"
 
 

@@ -83,22 +83,26 @@ export class Bands {
       context.lineTo(x + height, 0);
     }
     context.stroke();
-    this.#name(context, ratio, left, width, this.#rows[begin].reasons);
+    this.#name(context, ratio, left, width, height, this.#rows[begin].reasons);
     context.restore();
   }
 
-  /** The reason, where there is room for it. */
-  #name(context, ratio, left, width, reasons) {
+  /** The reason, across or upwards, where there is room for it. */
+  #name(context, ratio, left, width, height, reasons) {
     const text = reasonText(reasons);
     context.font = `${11 * ratio}px system-ui, sans-serif`;
-    const wide = context.measureText(text).width;
-    if (wide + 12 * ratio > width) return;
-    const x = left + (width - wide) / 2;
+    const long = context.measureText(text).width + 8 * ratio;
+    const high = 18 * ratio;
+    const across = long + 4 * ratio <= width;
+    if (!across && (high > width || long + 16 * ratio > height)) return;
+    context.translate(left + width / 2, across ? high : 8 * ratio + long / 2);
+    if (!across) context.rotate(-Math.PI / 2);
     context.fillStyle = this.#colors.paper;
-    context.fillRect(x - 4 * ratio, 8 * ratio, wide + 8 * ratio, 18 * ratio);
+    context.fillRect(-long / 2, -high / 2, long, high);
     context.fillStyle = this.#colors.text;
+    context.textAlign = "center";
     context.textBaseline = "middle";
-    context.fillText(text, x, 17 * ratio);
+    context.fillText(text, 0, 0);
   }
 
   #mark({ context, ratio, height, edge }, place) {
@@ -108,7 +112,7 @@ export class Bands {
     const color = this.#colors.strip[kindOf(row)];
     if (color) {
       context.fillStyle = color;
-      context.fillRect(left, height - STRIP * ratio, Math.max(width - (width > 4 ? ratio : 0), 1), STRIP * ratio);
+      context.fillRect(left, height - STRIP * ratio, Math.max(width, 1), STRIP * ratio);
     }
     if (isCandle(row) && row.revision > 1 && row.closed && row.origin === "live") {
       this.#diamond(context, left + width / 2, height - (STRIP + 7) * ratio, 4 * ratio);

@@ -27,11 +27,11 @@ export class Chart {
   /** onCursor(row or null), onBeginning(): the reader comes near the oldest row; onMoved(at the end). */
   constructor(element, { onCursor, onBeginning, onMoved }) {
     this.element = element;
+    this.onCursor = onCursor;
     this.chart = createChart(element, {
       autoSize: true,
       layout: { attributionLogo: false, fontSize: 11 },
       crosshair: { mode: CrosshairMode.Normal },
-      rightPriceScale: { scaleMargins: { top: 0.06, bottom: 0.24 } },
       timeScale: { timeVisible: true, rightOffset: 4, minBarSpacing: 0.6 },
       localization: { timeFormatter: (time) => moment(time * 1000, this.#zone, true) },
     });
@@ -45,16 +45,17 @@ export class Chart {
     this.volume.priceScale().applyOptions({ scaleMargins: { top: 0.82, bottom: 0.02 } });
     this.bands = new Bands();
     this.candles.attachPrimitive(this.bands);
-    this.#listen(onCursor, onBeginning, onMoved);
+    this.#listen(onBeginning, onMoved);
     this.theme();
     this.zone("UTC");
   }
 
-  #listen(onCursor, onBeginning, onMoved) {
-    this.chart.subscribeCrosshairMove(({ logical, point }) => {
-      if (point) this.#cursor = null;
-      const place = point ? logical : this.#cursor;
-      onCursor(place === null || place === undefined ? null : (this.#rows[place] ?? null));
+  #listen(onBeginning, onMoved) {
+    this.chart.subscribeCrosshairMove(({ logical, point, sourceEvent }) => {
+      // Only what the mouse or a finger did has an event behind it.
+      if (sourceEvent) this.#cursor = null;
+      const place = this.#cursor ?? (point ? logical : undefined);
+      this.onCursor(this.#rows[place] ?? null);
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       if (!range || !this.#rows.length) return;
@@ -141,8 +142,11 @@ export class Chart {
     this.bands.show(rows, this.#colors.bands);
   }
 
-  /** Digits of the axis as in the prices. */
-  digits(rows) {
+  /** Digits of the axis as in the prices, and room below for volume where there is any. */
+  fit(rows) {
+    const samples = !rows.some((row) => row.volume !== null);
+    const bottom = samples && rows.length ? 0.06 : 0.24;
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.06, bottom } });
     const prices = rows.slice(-50).filter(isCandle).flatMap((row) => [row.open, row.high, row.low, row.close]);
     const precision = Math.min(MOST_DECIMALS, Math.max(0, ...prices.map(decimals)));
     this.candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
@@ -154,8 +158,8 @@ export class Chart {
 
   /** So many candles at the right edge, as fit in. */
   frame() {
-    const wanted = Math.max(40, Math.round(this.element.clientWidth / 8));
     const end = this.#rows.length;
+    const wanted = Math.max(40, Math.min(end, Math.round(this.element.clientWidth / 8)));
     this.chart.timeScale().setVisibleLogicalRange({ from: end - wanted, to: end + 4 });
     this.chart.priceScale("right").applyOptions({ autoScale: true });
   }
@@ -170,6 +174,7 @@ export class Chart {
     this.#reveal(this.#cursor);
     const price = isCandle(row) ? Number(row.close) : this.#priceBefore(this.#cursor);
     this.chart.setCrosshairPosition(price, row.open_time / 1000, this.candles);
+    this.onCursor(row);
   }
 
   leave() {

@@ -1,6 +1,6 @@
 // Shortcuts of the page, and those of the chart while it has the focus.
 
-import { at } from "./page.js";
+import { at, say } from "./page.js";
 
 const STEP = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20 };
 
@@ -21,9 +21,14 @@ export function listenOnChart(chart) {
     const zoom = { "+": 0.7, "=": 0.7, "-": 1.4 }[event.key];
     if (!step && !zoom && event.key !== "End") return;
     event.preventDefault();
-    if (step) chart.step(step);
-    else if (zoom) chart.zoom(zoom);
-    else chart.toNewest();
+    if (step) {
+      chart.step(step);
+      say(at("said"), at("legend").innerText.replaceAll("\n", ", "));
+    } else if (zoom) {
+      chart.zoom(zoom);
+    } else {
+      chart.toNewest();
+    }
   });
   element.addEventListener("blur", () => chart.leave());
 }

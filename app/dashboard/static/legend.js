@@ -42,7 +42,7 @@ function state(row, cause) {
   if (kind === "gap") words.push("no candle: not observed");
   if (kind === "no_trade") words.push("no candle: observed, and no trade happened");
   if (row.reasons.length && kind !== "open") words.push(reasonText(row.reasons));
-  if (row.origin === "exchange") words.push("the exchange's own candle");
+  if (row.origin === "exchange") words.push("made with the exchange's own candles");
   if (row.revision > 1 && row.closed) words.push(`revision ${row.revision}${cause ? ` (${causeText(cause)})` : ""}`);
   return words.length ? make("span", `state ${kind}`, words.join(" · ")) : null;
 }

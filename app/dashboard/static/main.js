@@ -162,9 +162,12 @@ function loaded() {
   showNow();
   legend(cursor);
   document.body.dataset.loaded = "yes";
+  performance.mark("first chart");
 }
 
 function changed(what) {
+  const row = series.candles.lastCandle;
+  if (row) watch.price(choice, row.close, row.last_tick_time ?? row.open_time);
   view.change(series.candles.rows, what);
   showEmpty(null);
   showNow();

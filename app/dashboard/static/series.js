@@ -128,8 +128,10 @@ export class Series {
   #put(kind, row) {
     const before = this.candles.lastClosed;
     const replaced = this.candles.get(row.open_time);
-    this.#changed(this.candles.take([row]));
-    if (kind === "correction") this.hooks.onCorrection(row, replaced);
+    const change = this.candles.take([row]);
+    this.#changed(change);
+    // After a reconnect some are told again.
+    if (kind === "correction" && change) this.hooks.onCorrection(row, replaced);
     const hole = before && row.open_time - before.open_time > this.length;
     if (kind === "candle" && hole) this.tail();
   }

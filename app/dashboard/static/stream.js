@@ -56,7 +56,10 @@ export class Stream {
     this.#timer = setTimeout(() => this.#failed(), OPENING_MS);
     for (const kind of KINDS) source.addEventListener(kind, (event) => this.#heard(kind, event));
     return new Promise((resolve) => {
-      source.onopen = () => resolve(this.#opened(since !== undefined));
+      source.onopen = (event) => {
+        // The stream's own events of open candles bear the name of the browser's.
+        if (!(event instanceof MessageEvent)) resolve(this.#opened(since !== undefined));
+      };
       source.onerror = () => {
         if (this.#source === source) this.#failed();
         resolve();
@@ -72,6 +75,7 @@ export class Stream {
   }
 
   #heard(kind, event) {
+    if (!(event instanceof MessageEvent)) return;
     if (event.lastEventId) this.#last = event.lastEventId;
     this.onEvent(kind, JSON.parse(event.data));
   }

@@ -1,5 +1,6 @@
 // Puts the series on show into the chart, at most once a frame, and its price above it.
 
+import { isCandle, kindOf } from "./candles.js";
 import { change } from "./format.js";
 import { at, say } from "./page.js";
 
@@ -14,7 +15,7 @@ export class View {
   /** Another series: its newest candles, framed anew. */
   begin(rows) {
     this.#pending = null;
-    this.chart.digits(rows);
+    this.chart.fit(rows);
     this.#draw(rows);
     this.chart.frame();
   }
@@ -44,6 +45,7 @@ export class View {
 
   #note(rows) {
     this.#drawn = { count: rows.length, last: rows.at(-1), before: rows.at(-2) };
+    describe(rows);
   }
 
   #onlyLast(rows) {
@@ -51,6 +53,14 @@ export class View {
     if (rows.length === count) return rows.at(-2) === before;
     return rows.length === count + 1 && rows.at(-2) === last;
   }
+}
+
+/** What is drawn, in the document: for tests, and for whoever looks into the page. */
+function describe(rows) {
+  const [first, last] = [rows[0], rows.at(-1)];
+  const candles = rows.filter((row) => isCandle(row) && row.closed).length;
+  const told = { rows: rows.length, candles, first: first?.open_time, last: last?.open_time, newest: last && kindOf(last) };
+  for (const [name, value] of Object.entries(told)) at("chart").dataset[name] = value ?? "";
 }
 
 /** known: {price, base, since} of the series. */

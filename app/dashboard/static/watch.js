@@ -27,10 +27,11 @@ export class Watch {
     return of.map((one) => one.symbol);
   }
 
-  /** all: every series that is being built; those of the chosen feed come first. */
+  /** all: every series that is being built; where they are many, those of the chosen feed. */
   show(all, chosen) {
     const near = (one) => Number(one.exchange !== chosen.exchange || one.source !== chosen.source);
-    this.series = all.toSorted((one, other) => near(one) - near(other)).slice(0, MOST);
+    const many = all.length > MOST;
+    this.series = many ? all.toSorted((one, other) => near(one) - near(other)).slice(0, MOST) : all;
     this.#rows = new Map(this.series.map((one) => [nameOf(one), this.#row(one, chosen)]));
     const items = [...this.#rows.values()].map(({ item }) => item);
     const more = all.length - this.series.length;
@@ -99,6 +100,7 @@ export class Watch {
     const known = this.known(one);
     this.#bases.set(nameOf(one), { ...known, base: before ? before.close : first.open, since });
     this.price(one, newest.close, newest.close_time);
+    this.#draw(one);
   }
 }
 
