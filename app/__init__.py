@@ -58,6 +58,7 @@ class Services:
     fragments: Fragments
     exports: Places
     explanations: Places
+    streams: Places
 
 
 def create_app(config: "Config") -> Flask:
@@ -100,6 +101,7 @@ def create_app(config: "Config") -> Flask:
         Fragments(),
         Places(),
         Places(EXPLAINED_AT_ONCE, "explanations"),
+        Places(config.max_streams, "streams"),
     )
     Compress(app)
     api.register(app, page=dashboard.page)
