@@ -15,23 +15,24 @@ def window_of(visit: Visit, name: str) -> int:
     return visit.number(name) // SHORT
 
 
-def test_the_chart_is_there_at_once_and_a_candle_forms_and_closes_in_it(visit):
+def test_a_candle_forms_and_closes_before_ones_eyes(visit):
     visit.open()
-    loaded = visit.page.evaluate("performance.getEntriesByName('first chart')[0].startTime")
-    ready = visit.page.evaluate(
-        "performance.timing.loadEventEnd - performance.timing.navigationStart"
-    )
-    assert loaded - ready < SLOWEST_FIRST_CHART_MS
     assert visit.number("candles") > 500
     eventually(lambda: visit.text("#connection-text") == "live")
-
-    candles = visit.number("candles")
     eventually(lambda: visit.drawn("newest") == "open" and "still forming" in visit.text("#legend"))
-    forming = visit.number("last")
-    eventually(lambda: visit.number("last") > forming and visit.drawn("newest") == "open", 20)
-    assert visit.number("candles") > candles
+    candles, forming = visit.number("candles"), visit.number("last")
+    eventually(lambda: visit.number("last") > forming and visit.number("candles") > candles, 20)
     assert visit.text("#price") in visit.page.title()
     assert (visit.complaints, visit.foreign) == ([], [])
+
+
+@pytest.mark.campaign
+def test_the_first_chart_is_drawn_within_a_second_of_the_load(visit):
+    """On a machine that has nothing else to do."""
+    visit.open()
+    drawn = visit.page.evaluate("performance.getEntriesByName('first chart')[0].startTime")
+    loaded = visit.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert drawn - loaded < SLOWEST_FIRST_CHART_MS
 
 
 def test_scrolling_back_loads_history_until_there_is_no_more(visit, service):
@@ -80,14 +81,13 @@ def test_a_lost_service_comes_back_with_every_candle(visit, service):
     eventually(lambda: visit.number("last") > before + 2 * SHORT, 30)
 
     def complete() -> bool:
-        stored = service.get(
-            f"/candlesticks?symbol=BTC_USDT&start={visit.number('first')}&limit=1000"
-        )
-        closed = [row["open_time"] for row in stored["data"]]
-        whole = visit.number("rows") == window_of(visit, "last") - window_of(visit, "first") + 1
-        return whole and visit.number("candles") == len(closed)
+        oldest, newest = visit.number("first"), visit.number("last")
+        asked = f"/candlesticks?symbol=BTC_USDT&start={oldest}&end={newest + SHORT}&limit=1000"
+        stored = service.get(asked)["data"]
+        whole = visit.number("rows") == (newest - oldest) // SHORT + 1
+        return whole and visit.number("candles") == len(stored)
 
-    eventually(complete, 15)
+    eventually(complete, 20)
 
 
 @pytest.mark.campaign
@@ -97,4 +97,4 @@ def test_late_trades_are_announced_as_corrections(visit, service):
     eventually(lambda: visit.text("#connection-text") == "live")
     service.simulator.faults.plan({"kind": "late", "seconds": 4, "for": 20, "share": 0.3})
     eventually(lambda: visit.page.locator("#news .correction").count() > 0, 40)
-    assert "revision 2" in visit.text("#news .correction")
+    assert "(late trades)" in visit.text("#news .correction >> nth=0")

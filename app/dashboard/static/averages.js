@@ -1,8 +1,8 @@
 // Means of closes, for drawing only: numbers, not prices.
 
 /**
- * One number a row, null where not all of the `count` windows up to it have a closed candle: nothing
- * is padded, and a gap interrupts. closes: numbers, NaN where there is no closed candle.
+ * One number a row, null where not all of the `count` windows up to it have a closed candle:
+ * nothing is padded, and a gap interrupts. closes: NaN where there is no closed candle.
  */
 export function movingAverage(closes, count) {
   const found = new Array(closes.length).fill(null);

@@ -11,7 +11,11 @@ export class Building {
     this.onChanged = onChanged;
     at("start").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.start({ ...this.chosen, symbol: at("start-symbol").value.trim(), source: at("start-source").value });
+      this.start({
+        ...this.chosen,
+        symbol: at("start-symbol").value.trim(),
+        source: at("start-source").value,
+      });
     });
     at("stop").addEventListener("click", () => this.stop(this.chosen));
     at("key-form").addEventListener("submit", (event) => {
@@ -36,7 +40,9 @@ export class Building {
     return this.#try(async () => {
       const answer = await post("/candlesticks", { exchange, symbols: [symbol], source });
       const row = answer.data[0];
-      const unsure = answer.meta.verified ? "" : " The exchange could not be asked whether it lists it.";
+      const unsure = answer.meta.verified
+        ? ""
+        : " The exchange could not be asked whether it lists it.";
       say(at("building-answer"), `${row.symbol} ${row.source}: ${row.state}.${unsure}`);
       at("start-symbol").value = "";
       this.onChanged({ exchange: row.exchange, symbol: row.symbol, source: row.source });

@@ -24,12 +24,14 @@ export class Chart {
   #zone = "UTC";
   #cursor = null;
 
-  /** onCursor(row or null), onBeginning(): the reader comes near the oldest row; onMoved(at the end). */
+  /** onCursor(row or null), onBeginning(): the oldest row is near, onMoved(at the end). */
   constructor(element, { onCursor, onBeginning, onMoved }) {
     this.element = element;
     this.onCursor = onCursor;
     this.chart = createChart(element, {
       autoSize: true,
+      // A finger that goes up or down means the page.
+      handleScroll: { vertTouchDrag: false },
       layout: { attributionLogo: false, fontSize: 11 },
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { timeVisible: true, rightOffset: 4, minBarSpacing: 0.6 },
@@ -68,7 +70,16 @@ export class Chart {
   theme() {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(`--${name}`).trim();
-    const names = ["up", "down", "up-pale", "down-pale", "up-volume", "down-volume", "line-20", "line-50"];
+    const names = [
+      "up",
+      "down",
+      "up-pale",
+      "down-pale",
+      "up-volume",
+      "down-volume",
+      "line-20",
+      "line-50",
+    ];
     this.#colors = Object.fromEntries(names.map((name) => [name, color(name)]));
     this.#colors.bands = {
       band: color("gap-band"),
@@ -76,7 +87,12 @@ export class Chart {
       paper: color("paper"),
       text: color("muted"),
       revised: color("revised"),
-      strip: { full: color("strip"), partial: color("part"), gap: color("gap"), no_trade: color("strip") },
+      strip: {
+        full: color("strip"),
+        partial: color("part"),
+        gap: color("gap"),
+        no_trade: color("strip"),
+      },
     };
     const grid = { color: color("grid") };
     this.chart.applyOptions({
@@ -89,7 +105,8 @@ export class Chart {
         horzLine: { color: color("faint"), labelBackgroundColor: color("label") },
       },
     });
-    for (const [count, line] of this.#means) line.applyOptions({ color: this.#colors[`line-${count}`] });
+    for (const [count, line] of this.#means)
+      line.applyOptions({ color: this.#colors[`line-${count}`] });
     this.show(this.#rows);
   }
 
@@ -108,14 +125,17 @@ export class Chart {
   /** A line of the means of so many closes, or none. */
   mean(count, wanted) {
     if (wanted && !this.#means.has(count)) {
-      this.#means.set(count, this.chart.addSeries(LineSeries, {
-        color: this.#colors[`line-${count}`],
-        lineWidth: 1,
-        lastValueVisible: false,
-        priceLineVisible: false,
-        crosshairMarkerVisible: false,
-        autoscaleInfoProvider: () => null,
-      }));
+      this.#means.set(
+        count,
+        this.chart.addSeries(LineSeries, {
+          color: this.#colors[`line-${count}`],
+          lineWidth: 1,
+          lastValueVisible: false,
+          priceLineVisible: false,
+          crosshairMarkerVisible: false,
+          autoscaleInfoProvider: () => null,
+        }),
+      );
       this.#drawMeans();
     } else if (!wanted && this.#means.has(count)) {
       this.chart.removeSeries(this.#means.get(count));
@@ -147,9 +167,14 @@ export class Chart {
     const samples = !rows.some((row) => row.volume !== null);
     const bottom = samples && rows.length ? 0.06 : 0.24;
     this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.06, bottom } });
-    const prices = rows.slice(-50).filter(isCandle).flatMap((row) => [row.open, row.high, row.low, row.close]);
+    const prices = rows
+      .slice(-50)
+      .filter(isCandle)
+      .flatMap((row) => [row.open, row.high, row.low, row.close]);
     const precision = Math.min(MOST_DECIMALS, Math.max(0, ...prices.map(decimals)));
-    this.candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
+    this.candles.applyOptions({
+      priceFormat: { type: "price", precision, minMove: 10 ** -precision },
+    });
   }
 
   toNewest() {
@@ -187,7 +212,10 @@ export class Chart {
     const scale = this.chart.timeScale();
     const range = scale.getVisibleLogicalRange();
     if (!range) return;
-    scale.setVisibleLogicalRange({ from: range.to - (range.to - range.from) * factor, to: range.to });
+    scale.setVisibleLogicalRange({
+      from: range.to - (range.to - range.from) * factor,
+      to: range.to,
+    });
   }
 
   #reveal(place) {
@@ -208,7 +236,9 @@ export class Chart {
     const [open, close] = [Number(row.open), Number(row.close)];
     const side = close < open ? "down" : "up";
     const strong = this.#colors[side];
-    const fill = { full: strong, partial: "transparent", open: this.#colors[`${side}-pale`] }[kindOf(row)];
+    const fill = { full: strong, partial: "transparent", open: this.#colors[`${side}-pale`] }[
+      kindOf(row)
+    ];
     return {
       time,
       open,
@@ -229,18 +259,20 @@ export class Chart {
   }
 
   #drawMeans() {
-    const closes = this.#rows.map((row) => (isCandle(row) && row.closed ? Number(row.close) : Number.NaN));
+    const closes = this.#rows.map((row) =>
+      isCandle(row) && row.closed ? Number(row.close) : Number.NaN,
+    );
     for (const [count, line] of this.#means) {
       const values = movingAverage(closes, count);
       line.setData(this.#rows.map((row, place) => this.#point(row, values, place)));
     }
   }
 
-  /** The library joins points across a gap: there the line is drawn in no color. */
+  /** The library joins points across a gap, in the color of the one before it: there, in none. */
   #point(row, values, place) {
     const time = row.open_time / 1000;
     if (values[place] === null) return { time };
-    const begins = place > 0 && values[place - 1] === null;
-    return { time, value: values[place], ...(begins ? { color: "transparent" } : {}) };
+    const value = values[place];
+    return values[place + 1] === null ? { time, value, color: "transparent" } : { time, value };
   }
 }

@@ -29,6 +29,7 @@ export class Connection {
       tell("back", `Live again after ${gone}; what closed meanwhile is read now.`);
       this.#lostAt = null;
     }
+    if (now.state === "off") this.#lostAt = null;
     this.#draw();
   }
 
@@ -41,7 +42,8 @@ export class Connection {
   /** feed: the one on show, of the status, or undefined. */
   feed(feed) {
     const good = feed?.last_good_poll;
-    const away = feed?.last_error && (good === null || Date.now() + (feed.offset ?? 0) - good > AWAY_MS);
+    const away =
+      feed?.last_error && (good === null || Date.now() + (feed.offset ?? 0) - good > AWAY_MS);
     const since = good ? ` since ${clock(good, undefined, true)}` : "";
     this.#exchange = away ? `${feed.exchange} does not answer${since} (${feed.last_error}).` : "";
     this.#draw();
@@ -52,7 +54,10 @@ export class Connection {
     const away = this.#lostAt !== null;
     const pill = at("connection");
     pill.dataset.state = state;
-    say(at("connection-text"), state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : state);
+    say(
+      at("connection-text"),
+      state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : state,
+    );
     const next = state === "waiting" ? `Next try in ${seconds} s.` : "Trying now …";
     const text = away ? `${this.#lost()} ${next}` : this.#exchange;
     at("banner").hidden = !text;

@@ -3,25 +3,26 @@
 import { Problem, get } from "./api.js";
 import { Building } from "./building.js";
 import { Chart } from "./chart.js";
-import { firstChoice, intervalsOf, keep, parse, seriesOf, wholeFeeds } from "./choice.js";
+import { firstChoice, intervalsOf, keep, knownSeries, parse, same } from "./choice.js";
 import { Connection } from "./connection.js";
-import { causeText, moment } from "./format.js";
-import { listenOnChart, listenToKeys } from "./keys.js";
-import { showLegend } from "./legend.js";
+import { control } from "./controls.js";
+import { hideEmpty, showNothing, showRefused } from "./empty.js";
+import { correctionText, showLegend } from "./legend.js";
 import { tell } from "./news.js";
-import { at, make, press, recall, remember, say } from "./page.js";
+import { at, press, say } from "./page.js";
 import { Picker } from "./picker.js";
 import { Series } from "./series.js";
-import { followTheme, showZone, toggleTheme, toggleZone, zone } from "./settings.js";
+import { zone } from "./settings.js";
+import { readFirst } from "./starting.js";
 import { showAgreement, showCoverage, showFeeds, showStored } from "./status.js";
 import { Stream } from "./stream.js";
 import { View, showPrice } from "./view.js";
 import { Watch } from "./watch.js";
 
 const STATUS_MS = 5000;
-const DERIVED_MS = 5000;
+const TAIL_MS = 5000;
+const MOST_SILENT = 4;
 const SLOW_MS = 60_000;
-const RETRY_S = [1, 2, 4, 8, 15];
 const MOST_CAUSES = 1000;
 
 let index = null;
@@ -29,12 +30,15 @@ let status = null;
 let choice = null;
 let known = [];
 let cursor = null;
+let silent = 0;
 const causes = new Map();
 
 const chart = new Chart(at("chart"), {
   onCursor: (row) => legend(row),
   onBeginning: () => series.older(),
-  onMoved: (atEnd) => { at("newest").hidden = atEnd; },
+  onMoved: (atEnd) => {
+    at("newest").hidden = atEnd;
+  },
 });
 const view = new View(chart);
 const stream = new Stream(heard, connected);
@@ -46,7 +50,10 @@ const series = new Series(stream, {
   onProblem: (problem) => showEmpty(problem),
 });
 const watch = new Watch((one) => choose({ ...one, interval: choice.interval }));
-const picker = new Picker(() => known, (one) => choose({ ...one, interval: choice.interval }));
+const picker = new Picker(
+  () => known,
+  (one) => choose({ ...one, interval: choice.interval }),
+);
 const building = new Building(async (started) => {
   await readStatus();
   if (started) choose({ ...started, interval: choice.interval });
@@ -58,7 +65,10 @@ function heard(kind, data) {
   if (kind === "status") {
     mergeFeeds(data);
   } else if (kind === "reset") {
-    tell("note", `Candles may have been missed (${data.detail ?? data.reason}): they are read again.`);
+    tell(
+      "note",
+      `Candles may have been missed (${data.detail ?? data.reason}): they are read again.`,
+    );
     series.load();
   } else {
     series.event(kind, data);
@@ -82,13 +92,19 @@ function mergeFeeds({ role, feeds }) {
   if (!status) return;
   const newer = new Map(feeds.map((feed) => [`${feed.exchange}/${feed.source}`, feed]));
   status.role = role;
-  status.feeds = status.feeds.map((feed) => ({ ...feed, ...newer.get(`${feed.exchange}/${feed.source}`) }));
+  status.feeds = status.feeds.map((feed) => ({
+    ...feed,
+    ...newer.get(`${feed.exchange}/${feed.source}`),
+  }));
   statusChanged();
 }
 
 async function readStatus() {
+  const before = JSON.stringify(known);
   try {
     status = await get("/status");
+    // Where the database is away, what was known of it stays.
+    if (status.subscriptions) known = await knownSeries(status.subscriptions);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     connection.answers(false);
@@ -96,21 +112,8 @@ async function readStatus() {
     return;
   }
   connection.answers(true);
-  const before = JSON.stringify(known);
-  known = seriesOf(status.subscriptions);
-  await addWholeFeeds();
   statusChanged();
   if (choice && before !== JSON.stringify(known)) showSeries();
-}
-
-/** Where all symbols of a feed are built, those that have candles. */
-async function addWholeFeeds() {
-  for (const { exchange, source } of wholeFeeds(status.subscriptions)) {
-    const { data } = await get("/candlesticks/latest", { exchange, source, limit: 200 });
-    const named = new Set(known.filter((one) => one.exchange === exchange && one.source === source).map((one) => one.symbol));
-    const others = data.filter((row) => !named.has(row.symbol));
-    known = [...known, ...others.map(({ symbol }) => ({ exchange, source, symbol, active: true }))];
-  }
 }
 
 function statusChanged() {
@@ -120,7 +123,9 @@ function statusChanged() {
 }
 
 function feed() {
-  return status.feeds.find(({ exchange, source }) => exchange === choice.exchange && source === choice.source);
+  return status.feeds.find(
+    ({ exchange, source }) => exchange === choice.exchange && source === choice.source,
+  );
 }
 
 function closedThrough() {
@@ -134,26 +139,29 @@ function choose(wanted) {
   keep(choice);
   cursor = null;
   causes.clear();
-  at("empty").hidden = true;
-  for (const button of at("intervals").children) press(button, button.textContent === choice.interval);
+  hideEmpty();
+  for (const button of at("intervals").children)
+    press(button, button.textContent === choice.interval);
   showSeries();
   chart.show([]);
-  const done = series.choose(choice, index.intervals, watch.symbols(choice.exchange, choice.source));
-  showSlow();
-  return done;
+  const also = watch.symbols(choice.exchange, choice.source);
+  return series.choose(choice, index.intervals, also).then(showSlow);
 }
 
 function showSeries() {
   say(at("pick-symbol"), choice.symbol);
   say(at("pick-source"), choice.source);
   say(at("kind"), choice.source === "ticker" ? "samples: polled prices, no volume" : "");
-  const { exchange, symbol, source } = choice;
-  const running = known.some((one) =>
-    one.active && one.exchange === exchange && one.symbol === symbol && one.source === source);
-  building.show(choice, running, index.sources);
-  watch.show(known.filter((one) => one.active), choice);
+  building.show(choice, isActive(), index.sources);
+  watch.show(
+    known.filter((one) => one.active),
+    choice,
+  );
   showNow();
-  return running;
+}
+
+function isActive() {
+  return known.some((one) => one.active && same(one, choice));
 }
 
 function loaded() {
@@ -176,9 +184,7 @@ function changed(what) {
 
 function corrected(row, replaced) {
   if (causes.size < MOST_CAUSES) causes.set(row.open_time, row.cause);
-  const was = replaced?.close && replaced.close !== row.close ? `close ${replaced.close}, now ${row.close}` : `close ${row.close}`;
-  const text = `${row.symbol} ${row.interval} of ${moment(row.open_time, zone())} corrected: ${was} (${causeText(row.cause)}), revision ${row.revision}.`;
-  tell("correction", text);
+  tell("correction", correctionText(row, replaced, zone()));
 }
 
 function legend(row) {
@@ -193,16 +199,15 @@ function showNow() {
 }
 
 function showEmpty(problem) {
-  const nothing = series.loaded && !series.candles.rows.length;
-  const refused = problem && problem.status >= 400 && problem.status < 500;
-  at("empty").hidden = !(nothing || refused);
-  if (at("empty").hidden) return;
-  const { exchange, symbol, source } = choice;
-  const active = known.some((one) =>
-    one.active && one.exchange === exchange && one.symbol === symbol && one.source === source);
-  say(at("empty-title"), refused ? "This cannot be shown" : active ? "Nothing has closed yet" : "Not being built");
-  say(at("empty-text"), refused ? problem.message : active ? series.hint : `${symbol} (${source}) has no candles on ${exchange}.`);
-  at("empty-start").hidden = Boolean(refused) || active;
+  if (problem && series.refused) {
+    // What is refused will be refused again.
+    stream.close();
+    showRefused(problem);
+  } else if (series.loaded && !series.candles.rows.length) {
+    showNothing(choice, isActive(), series.hint);
+  } else {
+    hideEmpty();
+  }
 }
 
 async function showSlow() {
@@ -223,104 +228,58 @@ async function showSlow() {
   showNow();
 }
 
-// What the reader does
+// How it begins
 
-function showIntervals() {
-  const buttons = intervalsOf(index.intervals).map((interval) => {
-    const button = make("button", "", interval);
-    button.type = "button";
-    button.addEventListener("click", () => choose({ ...choice, interval }));
-    return button;
-  });
-  at("intervals").replaceChildren(...buttons);
-}
-
-function stepInterval(by) {
-  const all = intervalsOf(index.intervals);
-  const next = all[all.indexOf(choice.interval) + by];
-  if (next) choose({ ...choice, interval: next });
-}
-
-function toggleMean(count, wanted = at(`sma${count}`).getAttribute("aria-pressed") !== "true") {
-  press(at(`sma${count}`), wanted);
-  remember(`sma${count}`, wanted ? "1" : "0");
-  chart.mean(count, wanted);
-}
-
-function changeZone() {
-  toggleZone();
-  showZone();
+async function begin() {
   chart.zone(zone());
-  legend(cursor);
+  [index, status] = await readFirst();
+  known = await knownSeries(status.subscriptions);
+  control({
+    chart,
+    intervals: intervalsOf(index.intervals),
+    choice: () => choice,
+    choose,
+    pick: () => picker.open(choice),
+    onZone: () => legend(cursor),
+  });
+  const first = firstChoice(known, index);
+  watch.show(
+    known.filter((one) => one.active),
+    first,
+  );
+  const shown = choose(first);
+  statusChanged();
+  await shown;
+  listen();
+  setInterval(readStatus, STATUS_MS);
+  setInterval(showSlow, SLOW_MS);
+  setInterval(keepUp, TAIL_MS);
+}
+
+/** What the stream does not tell is read: longer intervals, windows without a trade, and everything
+ * while there is no stream. One that stays silent though windows close is none. */
+function keepUp() {
+  const behind = series.isBehind(closedThrough());
+  silent = behind && stream.live ? silent + 1 : 0;
+  if (series.derived || !stream.live || behind) series.tail();
+  if (silent >= MOST_SILENT) stream.suspect();
 }
 
 function listen() {
-  const openPicker = () => picker.open(choice);
-  const openHelp = () => at("help").showModal();
-  const recolor = () => chart.theme();
-  followTheme(recolor);
-  listenOnChart(chart);
-  listenToKeys({
-    "/": openPicker,
-    "?": openHelp,
-    "[": () => stepInterval(-1),
-    "]": () => stepInterval(1),
-    l: () => chart.toNewest(),
-    m: () => toggleMean(20),
-    n: () => toggleMean(50),
-    t: () => toggleTheme(recolor),
-    u: changeZone,
+  at("empty-start").addEventListener("click", async () => {
+    await building.start(choice);
+    say(at("empty-text"), at("building-answer").textContent);
   });
-  at("pick").addEventListener("click", openPicker);
-  at("help-open").addEventListener("click", openHelp);
-  at("zone").addEventListener("click", changeZone);
-  at("newest").addEventListener("click", () => chart.toNewest());
-  at("empty-start").addEventListener("click", () => building.start(choice));
-  for (const count of [20, 50]) at(`sma${count}`).addEventListener("click", () => toggleMean(count));
   addEventListener("online", () => stream.retry());
   addEventListener("hashchange", () => {
     const wanted = parse(location.hash.slice(1), intervalsOf(index.intervals));
     if (wanted) choose(wanted);
   });
-}
-
-async function begin() {
-  showZone();
-  chart.zone(zone());
-  for (let failures = 0; ; failures += 1) {
-    try {
-      [index, status] = await Promise.all([get("/api"), get("/status")]);
-      break;
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      await waitWith(error, RETRY_S[Math.min(failures, RETRY_S.length - 1)]);
-    }
-  }
-  at("banner").hidden = true;
-  known = seriesOf(status.subscriptions);
-  showIntervals();
-  listen();
-  for (const count of [20, 50]) toggleMean(count, (recall(`sma${count}`) ?? (count === 20 ? "1" : "0")) === "1");
-  const first = firstChoice(known, index);
-  watch.show(known.filter((one) => one.active), first);
-  const shown = choose(first);
-  statusChanged();
-  await shown;
-  setInterval(readStatus, STATUS_MS);
-  setInterval(showSlow, SLOW_MS);
-  setInterval(() => {
-    if (series.derived || !stream.live || series.isBehind(closedThrough())) series.tail();
-  }, DERIVED_MS);
-}
-
-/** The service is not there yet: say so, and count the seconds. */
-async function waitWith(problem, seconds) {
-  at("banner").hidden = false;
-  at("banner-retry").hidden = true;
-  for (let left = seconds; left > 0; left -= 1) {
-    say(at("banner-text"), `The service does not answer yet (${problem.message}) Next try in ${left} s.`);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-  }
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    stream.retry();
+    readStatus();
+  });
 }
 
 begin();

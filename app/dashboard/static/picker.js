@@ -38,7 +38,12 @@ export class Picker {
     try {
       const { exchange, source } = this.chosen;
       const { data } = await get("/markets", { exchange, source });
-      this.#markets = data.map((market) => ({ exchange, source, symbol: market.symbol, price: market.last_price }));
+      this.#markets = data.map((market) => ({
+        exchange,
+        source,
+        symbol: market.symbol,
+        price: market.last_price,
+      }));
       this.#readAt = Date.now();
       say(at("picker-note"), "");
     } catch (error) {
@@ -57,7 +62,9 @@ export class Picker {
     const fits = (one) => one.symbol.includes(wanted);
     this.#found = [...built, ...others].filter(fits).slice(0, MOST);
     this.#place = Math.max(0, Math.min(place, this.#found.length - 1));
-    at("picker-list").replaceChildren(...this.#found.map((one, number) => this.#option(one, number)));
+    at("picker-list").replaceChildren(
+      ...this.#found.map((one, number) => this.#option(one, number)),
+    );
     if (!this.#found.length) at("picker-list").append(make("li", "quiet", "Nothing fits."));
     this.#mark();
   }

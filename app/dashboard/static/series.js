@@ -19,6 +19,7 @@ export class Series {
   #loadingOlder = false;
   #readingTail = false;
   #tailAgain = false;
+  #hole = Number.POSITIVE_INFINITY;
 
   constructor(stream, hooks) {
     this.stream = stream;
@@ -37,6 +38,8 @@ export class Series {
     this.derived = !stored.includes(choice.interval);
     this.candles = new Candles(this.length);
     this.loaded = false;
+    this.refused = false;
+    this.#hole = Number.POSITIVE_INFINITY;
     return this.load(true);
   }
 
@@ -45,7 +48,7 @@ export class Series {
     const generation = ++this.#generation;
     this.#buffer = [];
     if (reopen) await Promise.race([this.stream.open(this.#heardOf()), pause(OPENING_MS)]);
-    await this.#attempt(generation, async () => {
+    const done = await this.#attempt(generation, async () => {
       const page = await get("/candlesticks", { ...this.#asked(), limit: PAGE, include_open: 1 });
       if (generation !== this.#generation) return;
       const candles = new Candles(this.length);
@@ -59,6 +62,7 @@ export class Series {
       for (const [kind, row] of heard) this.#put(kind, row);
       this.hooks.onLoaded();
     });
+    if (!done && generation === this.#generation) this.#buffer = null;
   }
 
   /** What is older than the oldest row, if there is more. */
@@ -78,7 +82,11 @@ export class Series {
 
   /** What came since the newest closed row, with the reasons of windows that have no candle. */
   async tail() {
-    if (!this.loaded) return;
+    if (this.#buffer) return;
+    if (!this.loaded) {
+      if (!this.refused) await this.load();
+      return;
+    }
     if (this.#readingTail) {
       this.#tailAgain = true;
       return;
@@ -92,16 +100,26 @@ export class Series {
   }
 
   async #readTail(generation) {
-    const start = this.candles.lastClosed?.open_time;
-    if (start === undefined) return this.load();
+    const last = this.candles.lastClosed?.open_time;
+    if (last === undefined) return this.load();
+    const hole = this.#hole;
+    const start = Math.min(last, hole);
     let cursor;
     for (let pages = 0; pages < MOST_PAGES; pages += 1) {
-      const page = await get("/candlesticks", { ...this.#asked(), start, limit: 1000, include_open: 1, cursor });
+      const page = await get("/candlesticks", {
+        ...this.#asked(),
+        start,
+        limit: 1000,
+        include_open: 1,
+        cursor,
+      });
       if (generation !== this.#generation) return undefined;
       this.#changed(this.candles.take(page.data));
       cursor = page.meta.next_cursor;
-      // A cursor of the newest page leads to what is not there yet.
-      if (!cursor || page.data.length < 1000) return undefined;
+      if (!cursor) {
+        if (this.#hole === hole) this.#hole = Number.POSITIVE_INFINITY;
+        return undefined;
+      }
     }
     return this.load();
   }
@@ -110,6 +128,7 @@ export class Series {
   event(kind, row) {
     const { exchange, source, symbol, interval } = this.choice;
     if (row.symbol !== symbol || row.source !== source || row.exchange !== exchange) return;
+    if (!this.loaded && !this.#buffer) return;
     if (row.interval === interval) {
       if (this.#buffer) this.#buffer.push([kind, row]);
       else this.#put(kind, row);
@@ -133,7 +152,11 @@ export class Series {
     // After a reconnect some are told again.
     if (kind === "correction" && change) this.hooks.onCorrection(row, replaced);
     const hole = before && row.open_time - before.open_time > this.length;
-    if (kind === "candle" && hole) this.tail();
+    if (kind === "candle" && hole) {
+      // Of windows without a trade nothing is told: they are read.
+      this.#hole = Math.min(this.#hole, before.open_time);
+      this.tail();
+    }
   }
 
   #changed(change) {
@@ -153,13 +176,17 @@ export class Series {
     return { exchange, source, symbol: symbols, interval: intervals };
   }
 
+  /** Whether a step went well; what is refused is not asked for again. */
   async #attempt(generation, step) {
     try {
       await step();
       if (generation === this.#generation) this.hooks.onProblem(null);
+      return true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      this.refused = error.status >= 400 && error.status < 500;
       if (generation === this.#generation) this.hooks.onProblem(error);
+      return false;
     }
   }
 

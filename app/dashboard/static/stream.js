@@ -7,8 +7,8 @@ const OPENING_MS = 8000;
 const KINDS = ["open", "candle", "correction", "status", "reset"];
 
 /**
- * onEvent(kind, data), onState({state, seconds, again}): state is `connecting`, `live` or `waiting`,
- * for so many `seconds`; again: it had been lost, and resumed tells whether it goes on from where it was.
+ * onEvent(kind, data), onState({state, seconds, again}): state is `connecting`, `live`, `off`, or
+ * `waiting` for so many `seconds`; again: it had been lost; resumed: it goes on from where it was.
  */
 export class Stream {
   #source = null;
@@ -18,6 +18,7 @@ export class Stream {
   #lost = false;
   #timer = 0;
   #until = 0;
+  #off = false;
 
   constructor(onEvent, onState) {
     this.onEvent = onEvent;
@@ -29,6 +30,7 @@ export class Stream {
     this.#address = parameters;
     this.#last = null;
     this.#lost = false;
+    this.#off = false;
     return this.#connect();
   }
 
@@ -38,7 +40,15 @@ export class Stream {
 
   /** Do not wait for the next try. */
   retry() {
-    if (!this.live) this.#connect();
+    if (this.#source?.readyState === EventSource.CLOSED && !this.#off) this.#connect();
+  }
+
+  /** Listen to nothing until the next `open`. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#off = true;
+    this.onState({ state: "off" });
   }
 
   /** The service is away though the connection has not been told so. */

@@ -59,7 +59,13 @@ export class View {
 function describe(rows) {
   const [first, last] = [rows[0], rows.at(-1)];
   const candles = rows.filter((row) => isCandle(row) && row.closed).length;
-  const told = { rows: rows.length, candles, first: first?.open_time, last: last?.open_time, newest: last && kindOf(last) };
+  const told = {
+    rows: rows.length,
+    candles,
+    first: first?.open_time,
+    last: last?.open_time,
+    newest: last && kindOf(last),
+  };
   for (const [name, value] of Object.entries(told)) at("chart").dataset[name] = value ?? "";
 }
 

@@ -36,7 +36,8 @@ export class Watch {
     const items = [...this.#rows.values()].map(({ item }) => item);
     const more = all.length - this.series.length;
     if (more > 0) items.push(make("li", "quiet", `and ${more} more: press / to search`));
-    if (!items.length) items.push(make("li", "quiet", "Nothing is being built. Start a series below."));
+    if (!items.length)
+      items.push(make("li", "quiet", "Nothing is being built. Start a series below."));
     at("watch").replaceChildren(...items);
     for (const one of this.series) this.#draw(one);
   }
@@ -70,7 +71,8 @@ export class Watch {
     const { price, base } = this.known(one);
     if (!row || price === undefined) return;
     const moved = base === undefined ? "" : change(base, price);
-    if (row.price.textContent && row.price.textContent !== price) flash(row.price, Number(price) >= Number(row.price.textContent));
+    if (row.price.textContent && row.price.textContent !== price)
+      flash(row.price, Number(price) >= Number(row.price.textContent));
     say(row.price, price);
     say(row.moved, moved);
     row.moved.className = `moved number ${moved.startsWith("−") ? "down" : "up"}`;
