@@ -43,4 +43,5 @@ def _file(name: str) -> Response:
 def _answer(file: File) -> Response:
     answer = Response(file.body, content_type=file.content_type, headers=HEADERS)
     answer.set_etag(file.digest)
-    return answer.make_conditional(request)
+    answer.make_conditional(request)
+    return answer

@@ -1,6 +1,6 @@
 """`make screenshots`: the README's pictures, of a real service and a simulated exchange, within
-some minutes. The exchange's clock is an hour behind at first; when it is right again the service has
-missed that hour, and an exchange that keeps its candles to itself lets nobody mend it."""
+some minutes. The exchange's clock is an hour behind at first; when it is right again the service
+has missed that hour, and an exchange that keeps its candles to itself lets nobody mend it."""
 
 import signal
 import tempfile
