@@ -19,6 +19,8 @@ from app.api.status import Livez, Readyz, Status
 from app.api.stream import Stream
 
 RESOURCES = {
+    "/": Index,
+    "/api": Index,
     "/candlesticks": Candlesticks,
     "/candlesticks/latest": Latest,
     "/candlesticks/revisions": Revisions,
@@ -51,8 +53,7 @@ def register(app: Flask, page: Callable[[], Response]) -> None:
     app.after_request(protect)
     problems.register(app)
     api = _Api(app)
-    for path, found in {"/": page, "/api": list_of_routes}.items():
-        kwargs = {"page": found}
-        api.add_resource(Index, path, endpoint=f"index {path}", resource_class_kwargs=kwargs)
+    pages = {"/": page, "/api": list_of_routes}
     for path, resource in RESOURCES.items():
-        api.add_resource(resource, path)
+        options = {"page": pages[path]} if path in pages else {}
+        api.add_resource(resource, path, endpoint=path, resource_class_kwargs=options)
