@@ -11,7 +11,7 @@ from flask_compress import Compress
 from flask_migrate import Migrate
 from sqlalchemy import Engine
 
-from app import api
+from app import api, dashboard
 from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
@@ -32,7 +32,14 @@ MAX_BODY = 64 * 1024
 EXPLAINED_AT_ONCE = 2
 """Each reads up to two hours of the log, and asks the exchange."""
 
-COMPRESSED = ["application/json", "application/x-ndjson", "text/csv", "text/html"]
+COMPRESSED = [
+    "application/json",
+    "application/x-ndjson",
+    "text/css",
+    "text/csv",
+    "text/html",
+    "text/javascript",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +102,6 @@ def build(config: "Config") -> Flask:
         Places(config.max_streams, "streams"),
     )
     Compress(app)
-    api.register(app)
+    api.register(app, page=dashboard.page)
+    dashboard.register(app)
     return app
