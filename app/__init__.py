@@ -14,6 +14,7 @@ from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from app import api
+from app.api.dialects.newest import Newest
 from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
@@ -52,6 +53,7 @@ class Services:
     exports: Places
     explanations: Places
     streams: Places
+    newest: Newest
 
 
 def create_app(config: "Config") -> Flask:
@@ -95,6 +97,7 @@ def create_app(config: "Config") -> Flask:
         Places(),
         Places(EXPLAINED_AT_ONCE, "explanations"),
         Places(config.max_streams, "streams"),
+        Newest(config, engine, hub),
     )
     Compress(app)
     api.register(app)

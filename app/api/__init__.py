@@ -11,8 +11,10 @@ from app.api.agreement import Agreement
 from app.api.candlesticks import Candlesticks, Explain, Gaps, Latest, Revisions
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
+from app.api.dialects.pushed_lists import PushedLists
 from app.api.guard import bound_sending, guard
 from app.api.index import Index
+from app.api.live import Live
 from app.api.markets import Markets
 from app.api.metrics import Metrics
 from app.api.status import Livez, Readyz, Status
@@ -36,6 +38,8 @@ RESOURCES = {
     "/readyz": Readyz,
 }
 
+WEBSOCKETS = {"/ws": Live, "/ws/<wanted>": PushedLists}
+
 
 class _Api(Api):
     """flask-restful without its own answers to errors, which are no problem+json."""
@@ -53,3 +57,7 @@ def register(app: Flask) -> None:
     api = _Api(app)
     for path, resource in RESOURCES.items():
         api.add_resource(resource, path)
+    for path, resource in WEBSOCKETS.items():
+        # To werkzeug a request for a websocket is another one, even of the same path.
+        api.add_resource(resource, path, endpoint=f"{path} plain")
+        api.add_resource(resource, path, endpoint=path, websocket=True)
