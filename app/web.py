@@ -12,6 +12,7 @@ from flask_migrate import Migrate
 from sqlalchemy import Engine
 
 from app import api, dashboard
+from app.api.dialects.newest import Newest
 from app.api.exporting import Places
 from app.api.fragments import Fragments
 from app.api.listings import Listings
@@ -57,6 +58,7 @@ class Services:
     exports: Places
     explanations: Places
     streams: Places
+    newest: Newest
 
 
 def build(config: "Config") -> Flask:
@@ -100,6 +102,7 @@ def build(config: "Config") -> Flask:
         Places(),
         Places(EXPLAINED_AT_ONCE, "explanations"),
         Places(config.max_streams, "streams"),
+        Newest(config, engine, hub),
     )
     Compress(app)
     api.register(app, page=dashboard.page)
