@@ -22,6 +22,7 @@ from app.checks import Level
 from app.copying import CannotCopy, copy_database, target_of
 from app.doctor import examine
 from app.explaining.cli import explain_ as explain
+from app.feeding.cli import feed
 from app.folding.cli import fold
 from app.folding.ticks import ticks
 from app.simulator.cli import simulate
@@ -33,6 +34,7 @@ __all__ = [
     "copy",
     "doctor",
     "explain",
+    "feed",
     "fold",
     "main",
     "rebuild",
@@ -174,7 +176,7 @@ main = _Commands(
 main.params = [option for option in main.params if option.name == "env_file"]
 click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
 simulate.short_help = "Run a simulated exchange that answers like Poloniex."
-COMMANDS = (run, backfill, doctor, copy, explain, fold, rebuild, simulate, ticks, verify)
+COMMANDS = (run, backfill, doctor, copy, explain, feed, fold, rebuild, simulate, ticks, verify)
 for command in COMMANDS:
     main.add_command(command)
 main.add_command(

@@ -23,8 +23,8 @@ from app.storage.tables import db, series
 from tests.support import eventually, free_port
 
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
-COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "fold", "rebuild", "run", "simulate"]
-COMMANDS += ["ticks", "verify"]
+COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "feed", "fold", "rebuild", "run"]
+COMMANDS += ["simulate", "ticks", "verify"]
 
 
 @pytest.fixture
