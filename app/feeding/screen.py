@@ -40,9 +40,11 @@ class Screen:
             redirect_stderr=False,
         )
         self._shown: tuple[View, tuple[int, int]] | None = None
+        self._pausing = False
 
     def __enter__(self) -> "Screen":
         signal.signal(signal.SIGALRM, self._tick)
+        signal.signal(signal.SIGTSTP, self._ask_to_pause)
         # Who asks for what there is not shall see the answer, not a screen that comes and goes.
         signal.setitimer(signal.ITIMER_REAL, FRAME_SECONDS)
         return self
@@ -54,6 +56,7 @@ class Screen:
         trace: TracebackType | None,
     ) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if self._live.is_started:
@@ -67,9 +70,24 @@ class Screen:
         """The next frame tells."""
 
     def _tick(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._pausing:
+            self._pause()
         self._draw()
         # Only now, so that a slow terminal leaves time to read.
         signal.setitimer(signal.ITIMER_REAL, FRAME_SECONDS)
+
+    def _ask_to_pause(self, _signal: int, _frame: FrameType | None) -> None:
+        # Not at once: a frame may be half written.
+        self._pausing = True
+
+    def _pause(self) -> None:
+        """Ctrl-Z: the shell gets its terminal as it was, and the table is back with `fg`."""
+        self._pausing = False
+        self._live.stop()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, self._ask_to_pause)
+        self._shown = None
 
     def _draw(self) -> None:
         size = _size(self._console)

@@ -159,17 +159,17 @@ class ScriptedService:
         self.follow(request, place)
 
     def follow(self, request, place):
-        while True:
-            with self.changed:
-                self.changed.wait_for(
-                    lambda: place < len(self.events) or request not in self.streams
-                )
-                if request not in self.streams:
-                    return
-                kind, data = self.events[place]
+        while (event := self.event(request, place)) is not None:
             place += 1
+            kind, data = event
             mark = "" if kind == "open" else f"id: {place}\n"
             chunk(request, f"event: {kind}\n{mark}data: {data}\n\n".encode())
+
+    def event(self, request, place):
+        """The one at this place, as soon as it is there; None if the stream was ended."""
+        with self.changed:
+            self.changed.wait_for(lambda: place < len(self.events) or request not in self.streams)
+            return self.events[place] if request in self.streams else None
 
 
 def chunk(request, piece):

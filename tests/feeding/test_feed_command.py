@@ -119,6 +119,20 @@ def test_a_table_says_that_the_service_is_away_and_goes_on_when_it_is_back(servi
     assert service.resumed == [None, "1"]
 
 
+def test_a_table_that_is_put_aside_gives_the_terminal_back(service, tmp_path):
+    """As Ctrl-Z and `fg` do."""
+    service.rows = [candle(minute=0)]
+    with Terminal("1m", "--url", service.url, folder=tmp_path) as terminal:
+        eventually(lambda: terminal.sees("BTC_USDT"), 20)
+        os.kill(terminal.process.pid, signal.SIGTSTP)
+        # Nobody could continue it here, so the kernel does not stop it, and it is back at once.
+        eventually(lambda: terminal.read().count(ENTER) == 2 and terminal.sees("BTC_USDT"))
+        assert terminal.text.index(SHOW) < terminal.text.index(LEAVE) < terminal.text.rindex(ENTER)
+        terminal.type(b"\x03")
+        eventually(terminal.ended)
+        assert terminal.process.returncode == 0 and terminal.text.count(SHOW) == 2
+
+
 def test_what_there_is_not_leaves_no_screen_behind(service, tmp_path):
     problem = {"detail": "7x is no interval.", "allowed": ["1m", "5m"]}
     service.answers["/candlesticks/latest"] = 400, {}, json.dumps(problem).encode()

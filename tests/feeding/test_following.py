@@ -47,7 +47,7 @@ class Watcher:
             self.follower.run()
         except Enough:
             pass
-        except Exception as error:
+        except WrongAnswer as error:
             self.failure = error
 
     def told(self, kind, row):

@@ -1,5 +1,7 @@
 """Server-sent events out of bytes, whatever the pieces and whatever is in them."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def parsed(pieces):
 @given(st.lists(st.integers(0, len(STREAM)), max_size=40))
 def test_a_stream_means_the_same_wherever_it_is_cut(cuts):
     edges = [0, *sorted(cuts), len(STREAM)]
-    pieces = [STREAM[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    pieces = [STREAM[begin:end] for begin, end in pairwise(edges)]
     found, parser = parsed(pieces)
     assert found == EVENTS and parser.retry == 2_000
 
