@@ -52,6 +52,7 @@ class Config:
     warm_start_ms: int
     agreement_symbols: tuple[tuple[str, str], ...]
     agreement_ms: int
+    max_streams: int
     api_key: str
     allowed_hosts: tuple[str, ...]
     log_level: str
@@ -107,6 +108,7 @@ class _Reader:
                 "AGREEMENT_SYMBOLS", "", lambda text: _symbols(text, exchange), True
             ),
             agreement_ms=self._get("AGREEMENT_MINUTES", "5", _whole(1, 720)) * MINUTE,
+            max_streams=self._get("MAX_STREAMS", "250", _whole(1, 5_000)),
             api_key=self._get("API_KEY", "", _key, True),
             allowed_hosts=self._get("ALLOWED_HOSTS", "", _words, True),
             log_level=self._get("LOG_LEVEL", "INFO", _one_of(LOG_LEVELS)),

@@ -24,6 +24,7 @@ from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
 from app.pipeline.feeds import FeedSettings, Makers
 from app.pipeline.loops import END_SECONDS, Seldom, Watchdog
+from app.pipeline.replacing import Replacements
 from app.pipeline.runner import Runner, RunnerSettings
 from config import ConfigError, load
 
@@ -38,7 +39,8 @@ app = create_app(_config)
 bind = f"{_config.host}:{_config.port}"
 workers = 1
 worker_class = "gthread"
-threads = WEB_THREADS
+# A stream holds a thread as long as somebody listens; the others are for everybody else.
+threads = WEB_THREADS + _config.max_streams
 graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
@@ -49,6 +51,7 @@ CLIENT_SECONDS = 5
 """A worker that has to end waits so long for clients: less than the master waits for it."""
 
 _started = threading.Event()
+_replacements = Replacements()
 _log = logging.getLogger("candlekeep")
 _say = Seldom()
 
@@ -106,7 +109,7 @@ def post_worker_init(worker: Any) -> None:
     # What may be connected in the master is the master's.
     services.engine.dispose(close=False)
     runner = make_runner(app)
-    watchdog = Watchdog(services.hub.loops, runner.stop, worker.ppid)
+    watchdog = Watchdog(services.hub.loops, runner.stop, worker.ppid, _replacements)
     worker.cfg.set("graceful_timeout", CLIENT_SECONDS)
 
     # Ctrl-C reaches the worker twice, from the terminal and through the master, and would cut the

@@ -51,6 +51,7 @@ class Services:
     fragments: Fragments
     exports: Places
     explanations: Places
+    streams: Places
 
 
 def create_app(config: "Config") -> Flask:
@@ -93,6 +94,7 @@ def create_app(config: "Config") -> Flask:
         Fragments(),
         Places(),
         Places(EXPLAINED_AT_ONCE, "explanations"),
+        Places(config.max_streams, "streams"),
     )
     Compress(app)
     api.register(app)

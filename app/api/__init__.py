@@ -16,6 +16,7 @@ from app.api.index import Index
 from app.api.markets import Markets
 from app.api.metrics import Metrics
 from app.api.status import Livez, Readyz, Status
+from app.api.stream import Stream
 
 RESOURCES = {
     "/": Index,
@@ -24,6 +25,7 @@ RESOURCES = {
     "/candlesticks/revisions": Revisions,
     "/candlesticks/explain": Explain,
     "/gaps": Gaps,
+    "/stream": Stream,
     "/candle-sticke": CandleSticke,
     "/api/candles": ApiCandles,
     "/markets": Markets,

@@ -13,6 +13,7 @@ from app.api.question import (
     LATEST_NAMES,
     NAMES,
 )
+from app.api.stream import STREAM_NAMES
 from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
@@ -25,6 +26,8 @@ ROUTES = {
     "GET /candlesticks/explain": "how one candle came to be what it is, or why there is none: "
     + ", ".join(EXPLAIN_NAMES),
     "GET /gaps": "windows without a fully observed candle: " + ", ".join(GAPS_NAMES),
+    "GET /stream": "candles as they open, close and are corrected, as Server-sent events: "
+    + ", ".join(STREAM_NAMES),
     "POST /candlesticks": 'start building; JSON body {"exchange", "symbols": [...] or "all",'
     ' "source"}, all optional',
     "DELETE /candlesticks": "stop building: symbol, exchange, source; the candles stay",

@@ -111,10 +111,10 @@ def _check_as_of(question: Question, config: "Config") -> None:
     if question.include_open:
         detail = "include_open does not go with as_of: open candles are never stored."
         raise Problem(400, detail, parameter="include_open", allowed=["0"])
-    _check_stored(question.intervals, config.intervals, "as_of")
+    check_stored(question.intervals, config.intervals, "as_of")
 
 
-def _check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
+def check_stored(intervals: tuple[int, ...], stored: tuple[int, ...], what: str) -> None:
     """Problem for the first interval (ms) that is not stored; what: needs it to be."""
     for length in intervals:
         if length not in stored:
@@ -149,7 +149,7 @@ def read_changes_question(request: Request, config: "Config") -> tuple[Question,
     range_ = _range(given)
     question = Question(exchange, source, symbols, intervals, *range_, of="revisions")
     _check_range(question)
-    _check_stored(intervals, config.intervals, "what changed")
+    check_stored(intervals, config.intervals, "what changed")
     return question, _shape(given, request)
 
 
@@ -174,7 +174,7 @@ def read_agreement_question(request: Request, config: "Config") -> tuple[Questio
         exchange, source, symbols, intervals, _time(given, "start"), _time(given, "end")
     )
     _check_range(question)
-    _check_stored(intervals, config.intervals, "what was compared")
+    check_stored(intervals, config.intervals, "what was compared")
     return question, given.one_of("times", ("ms", "iso"), "ms") == "iso"
 
 

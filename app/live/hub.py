@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from app.live import Feed as Feed
+from app.live.channel import Channel
 from app.market.closing import Forming
-
-Feed = tuple[str, str]
-"""(exchange, source)"""
 
 
 @dataclass(slots=True)
@@ -66,8 +65,11 @@ class Hub:
         self.loops: dict[str, LoopState] = {}
         self.forming: dict[Feed, Callable[[], Forming]] = {}
         """What is open, asked of the builders that run in this process."""
+        self.channel = Channel()
         self.role = "none"
         self.changed = threading.Event()
+        self.committed = threading.Event()
+        """Set after every commit: what it brought is to be told."""
 
     def feed(self, feed: Feed) -> FeedState:
         """The feed's state, made when first asked for."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from app.market.candles import Bar, Candle
 from app.market.coverage import ALL, SEQUENCE_GAP, Period, Span
 from app.market.ids import Hole, Line
+from app.market.subscriptions import Subscriptions
 from app.market.ticks import Cover
 
 Place = tuple[str, int]
@@ -80,13 +81,14 @@ class OpenCandle(NamedTuple):
 class Forming(NamedTuple):
     """All that is open. spans: what was not observed lately; frontier: what happens from then on
     (ms) has not been observed yet; covers: what was fetched afterwards, and told: what the
-    exchange's own candles have told of, by symbol."""
+    exchange's own candles have told of, by symbol; subscriptions: what was to be observed."""
 
     candles: list[OpenCandle]
     spans: list[Span]
     frontier: int
     covers: Mapping[str, Sequence[Period]] = {}
     told: Mapping[str, Sequence[Period]] = {}
+    subscriptions: Subscriptions = Subscriptions()
 
 
 class Resume(NamedTuple):

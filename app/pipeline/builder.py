@@ -35,7 +35,7 @@ class Builder:
     """`load` once, then `step` again and again. A StoreError leaves it as it was: step again.
 
     clock: our time, epoch ms, on which `step`'s `now` is read too; it stamps rows as stored, and
-    no candle depends on it.
+    no candle depends on it. committed: called after every commit.
     """
 
     def __init__(
@@ -45,9 +45,10 @@ class Builder:
         store: FeedStore,
         state: FeedState,
         clock: Callable[[], int],
+        committed: Callable[[], None] = lambda: None,
     ) -> None:
         self._fold, self._log, self._store, self._state = fold, ticklog, store, state
-        self._clock = clock
+        self._clock, self._committed = clock, committed
         self._batches = ResumePoint()
         self._subscriptions = Subscriptions()
         self._pending: dict[int, str] = {}
@@ -101,7 +102,7 @@ class Builder:
         """What is open; for any thread. What is decided but not committed yet counts as open: no
         reader has seen it."""
         with self._folding:
-            found = self._fold.forming()
+            found = self._fold.forming()._replace(subscriptions=self._subscriptions)
             waiting = self._waiting
         if waiting is None:
             return found
@@ -207,3 +208,4 @@ class Builder:
         self._state.conflicts += written.conflicts
         self._state.revised += written.revised
         self._state.closed_through = waiting.closing.closed_through
+        self._committed()

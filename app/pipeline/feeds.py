@@ -224,7 +224,8 @@ class RunningFeed:
     def _make_builder(self) -> Step:
         settings, clock = self._settings, self._hub.clock
         fold = FeedFold(settings.intervals, settings.pace, self.feed[1])
-        builder = Builder(fold, self._log, self._store, self._state, clock)
+        told = self._hub.committed.set
+        builder = Builder(fold, self._log, self._store, self._state, clock, told)
         loaded = False
 
         def step() -> float:

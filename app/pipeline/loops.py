@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeVar, cast
 
 from app.live.hub import LoopState
+from app.pipeline.replacing import Replacements
 from app.ticklog import SyncFailed
 
 RESTART_SECONDS = 1.0
@@ -148,14 +149,20 @@ class Watchdog(threading.Thread):
     wakes up later must not write any more, so the process goes with it.
 
     loops: those to watch; stop: lets the pipeline finish, and returns in less than END_SECONDS;
-    parent: the process id of who started this process.
+    parent: the process id of who started this process, and starts another one in its place;
+    replacements: how often that has happened.
     """
 
     def __init__(
-        self, loops: Mapping[str, LoopState], stop: Callable[[], None], parent: int
+        self,
+        loops: Mapping[str, LoopState],
+        stop: Callable[[], None],
+        parent: int,
+        replacements: Replacements,
     ) -> None:
         super().__init__(name="watchdog", daemon=True)
         self._loops, self._stop, self._parent = loops, stop, parent
+        self._replacements = replacements
         self._born = time.monotonic()
         self._seen: dict[str, tuple[float, int]] = {}
         # Unlike an Event's, its lock may be wanted by a signal handler that interrupts another.
@@ -172,7 +179,7 @@ class Watchdog(threading.Thread):
             self._stop()
         except BaseException as error:
             log.critical("the watchdog failed", exc_info=error)
-            leave("nobody watches over the threads", REPLACED)
+            self._give_up("nobody watches over the threads")
         self.stopped.set()
         left = told + END_SECONDS - time.monotonic()
         threading.Event().wait(max(left, 0.0))
@@ -195,9 +202,15 @@ class Watchdog(threading.Thread):
             return
         for name, state in list(self._loops.items()):
             if state.dead:
-                leave(f"{name} has died", REPLACED)
+                self._give_up(f"{name} has died")
             if self._looks_without_beat(name, state) * LOOK_SECONDS >= GIVE_UP_SECONDS:
-                leave(f"{name} is stuck", REPLACED)
+                self._give_up(f"{name} is stuck")
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """Another process may do better, unless too many have tried."""
+        if self._replacements.another(time.monotonic()):
+            leave(reason, REPLACED)
+        leave(f"{reason}, as in the processes before", OVER)
 
     def _looks_without_beat(self, name: str, state: LoopState) -> int:
         """Looks are counted, not seconds: while the process is frozen nobody can beat."""

@@ -12,8 +12,9 @@ from app.exchanges import EXCHANGES, SOURCES
 from app.live.hub import Feed, Hub, LoopState
 from app.market.windows import DAY, window_open
 from app.pipeline.feeds import FeedSettings, Makers, RunningFeed
-from app.pipeline.loops import Loop, Seldom, beat, join_all
+from app.pipeline.loops import Loop, Seldom, Step, beat, join_all
 from app.pipeline.ownership import Ownership
+from app.pipeline.publishing import Publisher
 from app.storage import subscriptions, tasks
 from app.storage.candles import feed_positions_of_all
 from app.storage.database import StoreError
@@ -62,20 +63,28 @@ class Runner:
         self._say = Seldom()
         # A POST wakes this loop: what it asks for begins at once.
         self._owner = Loop("owner", lambda: self._step, LoopState(time.monotonic()), hub.changed)
+        self._publisher = Loop(
+            "publisher", self._make_publisher, LoopState(time.monotonic()), hub.committed
+        )
         # A step may consist of many statements, each of which has a deadline.
         for moment in ("connect", "before_cursor_execute", "commit"):
             event.listen(engine, moment, beat)
 
     def start(self) -> None:
         """Begin to work, in threads of its own."""
-        self._hub.loops["owner"] = self._owner.state
-        self._owner.start()
+        loops = [self._owner] if self._settings.quiet else [self._owner, self._publisher]
+        for loop in loops:
+            self._hub.loops[loop.name] = loop.state
+            loop.start()
 
     def stop(self) -> None:
         """Stop intake, let the builders finish what they are at, let go of the locks; takes
         STOP_SECONDS at most, and the process has to end then."""
         deadline = time.monotonic() + STOP_SECONDS
         self._stopping = True
+        # Those who listen hold a thread of the server each, and would keep it from ending.
+        self._hub.channel.close()
+        self._publisher.stop()
         self._owner.stop()
         self._stop_feeds(deadline)
         join_all([self._owner], deadline)
@@ -88,6 +97,10 @@ class Runner:
             # What still writes must not meet another owner. The process takes its locks with it.
             self._ownership.lose()
         self._hub.role = "stopped"
+
+    def _make_publisher(self) -> Step:
+        publisher = Publisher(self._engine, self._hub)
+        return lambda: publisher.step(time.monotonic())
 
     def _stop_feeds(self, deadline: float) -> list[Loop]:
         """Collectors first, so that builders find an end; all share the deadline (monotonic)."""

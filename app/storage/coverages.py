@@ -14,13 +14,11 @@ from app.market.coverage import (
     is_asked_for,
     uncovered,
 )
+from app.market.forming import NOT_YET
 from app.market.subscriptions import Subscriptions
 from app.market.ticks import plain
 from app.storage import observed, subscriptions
 from app.storage.rows import Rows, StoredCandle
-
-NOT_YET = ""
-"""The reason for what has not happened yet; readers never see it."""
 
 
 class Coverages:

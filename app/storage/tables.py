@@ -113,6 +113,7 @@ candles = db.Table(
     Column("revision", Integer, nullable=False),
     *_candle_columns(),
     Index("ix_candles_time", "interval_ms", "open_time", "series_id"),
+    Index("ix_candles_sequence", "sequence"),
 )
 
 candle_revisions = db.Table(
@@ -124,6 +125,7 @@ candle_revisions = db.Table(
     *_candle_columns(),
     Column("replaced_at", BigInteger, nullable=False),
     Index("ix_candle_revisions_time", "interval_ms", "open_time", "series_id"),
+    Index("ix_candle_revisions_sequence", "sequence"),
 )
 
 # Candles that came into being when their window had been told to be without one. They replace no

@@ -19,6 +19,7 @@ PATHS = (
     "/candlesticks/revisions",
     "/candlesticks/explain",
     "/gaps",
+    "/stream",
     "/markets",
     "/candle-sticke",
     "/api/candles",
@@ -225,7 +226,11 @@ def test_status_answers_without_tables(make_app):
 
 
 def test_the_key_is_in_no_answer(make_app):
-    client = make_app(API_KEY="a-secret-that-is-long").test_client()
+    app = make_app(API_KEY="a-secret-that-is-long")
+    client = app.test_client()
+    assert "a-secret" not in next(client.get("/stream").response).decode()
+    # A stream would have no end.
+    app.extensions["candlekeep"].hub.channel.close()
     for path in PATHS:
         assert "a-secret-that-is-long" not in client.get(path).text
 

@@ -10,14 +10,15 @@ import pytest
 
 from app.live.hub import LoopState
 from app.pipeline import loops
-from app.pipeline.loops import REPLACED, Watchdog
+from app.pipeline.loops import OVER, REPLACED, Watchdog
+from app.pipeline.replacing import REPLACEMENTS, REPLACEMENTS_SECONDS, Replacements
 
 
 def watchdog_of(monkeypatch, **states):
     monkeypatch.setattr(loops, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(loops, "GIVE_UP_SECONDS", 0.2)
     monkeypatch.setattr(loops, "SPARE_SECONDS", 0.0)
-    return Watchdog(states, lambda: None, os.getppid())
+    return Watchdog(states, lambda: None, os.getppid(), Replacements())
 
 
 def test_a_loop_that_gives_no_sign_of_life_ends_the_process(monkeypatch, left):
@@ -37,9 +38,29 @@ def test_a_loop_that_has_died_ends_the_process(monkeypatch, left):
     assert left[0] == ("died has died", REPLACED)
 
 
+def test_what_hangs_in_process_after_process_ends_the_service(monkeypatch, left):
+    watchdog = watchdog_of(monkeypatch, died=LoopState(time.monotonic(), alive=False))
+    for _ in range(REPLACEMENTS + 1):
+        with pytest.raises(SystemExit):
+            watchdog._look()
+    assert [code for _, code in left] == [REPLACED] * REPLACEMENTS + [OVER]
+
+
+def test_replacements_are_counted_across_processes_and_forgotten_in_time():
+    replacements = Replacements()
+    for number in range(REPLACEMENTS):
+        child = os.fork()
+        if not child:
+            os._exit(0 if replacements.another(1_000.0 + number) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert not replacements.another(1_000.0 + REPLACEMENTS_SECONDS - 1)
+    assert replacements.another(1_000.0 + REPLACEMENTS_SECONDS)
+    assert not replacements.another(1_000.5 + REPLACEMENTS_SECONDS)
+
+
 def test_a_process_is_not_given_up_as_soon_as_it_begins(monkeypatch, left):
     states = {"died": LoopState(time.monotonic(), alive=False)}
-    watchdog = Watchdog(states, lambda: None, os.getppid())
+    watchdog = Watchdog(states, lambda: None, os.getppid(), Replacements())
     for _ in range(3):
         watchdog._look()
     monkeypatch.setattr(loops, "SPARE_SECONDS", 0.0)
@@ -117,7 +138,8 @@ def test_a_process_that_is_given_up_ends_though_nobody_takes_what_it_says():
 
 def test_a_process_ends_soon_after_its_pipeline_whatever_its_threads_wait_for():
     done = run(
-        "watchdog = loops.Watchdog({}, lambda: print('stopped', flush=True), os.getppid())\n"
+        "watchdog = loops.Watchdog({}, lambda: print('stopped', flush=True), os.getppid(),"
+        " loops.Replacements())\n"
         "watchdog.start(); watchdog.end(); watchdog.end()"
     )
     assert (done.returncode, done.stdout) == (0, "stopped\n")

@@ -24,6 +24,7 @@ from app.pipeline.ownership import Ownership
 from app.ticklog import SyncFailed
 
 loops.GIVE_UP_SECONDS = float(os.environ.get("GIVE_UP_SECONDS", 30))
+loops.SPARE_SECONDS = float(os.environ.get("SPARE_SECONDS", 12))
 KINDS = {kind.__name__: kind for kind in (SyncFailed, SystemExit, MemoryError, ValueError)}
 
 def spoil(role, kind):

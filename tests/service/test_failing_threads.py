@@ -90,6 +90,16 @@ def test_a_stuck_thread_is_seen_and_goes_with_its_process(role, exchange, make_s
 
 
 @pytest.mark.campaign
+def test_a_thread_that_hangs_in_every_process_ends_the_service(exchange, make_service, tmp_path):
+    trade(exchange)
+    service, strike = prepare_faulty(make_service, tmp_path, GIVE_UP_SECONDS="2", SPARE_SECONDS="2")
+    strike("builder hang")
+    assert service.process.wait(90) == 3
+    eventually(lambda: not group(service.process.pid), 1)
+    assert service.log.read_text().count(f"builder {FEED} is stuck") == 6
+
+
+@pytest.mark.campaign
 def test_a_service_that_was_frozen_goes_on_in_the_same_process(exchange, make_service, tmp_path):
     trade(exchange)
     service, _ = prepare_faulty(make_service, tmp_path, GIVE_UP_SECONDS="4")
