@@ -161,7 +161,8 @@ class Follower:
             wanted = self._question.include_open or event.kind != OPEN
             if wanted and (row.candle.exchange, row.candle.source) == self.link.feed:
                 self._apply(row, event.kind)
-        elif event.kind == "reset":
+        elif event.kind == "reset" and event.id != self._last_id:
+            # Without a new place the stream ends, and the next one goes on behind the old.
             self._read()
         elif event.kind == "status":
             self._status(event.data)

@@ -134,6 +134,7 @@ class Service:
             response = self._ask(session, deadline, "/stream", query, headers)
             kind = response.headers.get("Content-Type", "")
             if not kind.startswith("text/event-stream"):
+                response.close()
                 raise WrongAnswer(f"{self.url}/stream is no stream of events: {plain(kind, 80)}")
         except BaseException:
             session.close()

@@ -12,13 +12,17 @@ _ID = re.compile(r"[!-~]{0,500}", re.ASCII)
 """What can be sent back in a header as it is."""
 
 
+PLACE = ""
+"""To the standard this is no event, but the id counts."""
+
+
 class TooLong(ValueError):
     """A line or an event goes on and on."""
 
 
 class Event(NamedTuple):
     """id: what a client that reconnects sends once it has dealt with this event; empty where none
-    has come yet."""
+    has come yet. kind: PLACE where nothing came but an id."""
 
     kind: str
     data: str
@@ -35,7 +39,7 @@ class Parser:
         self.retry: int | None = None
         self._last_id = last_id
         self._rest, self._after_return = b"", False
-        self._kind, self._data = "", ""
+        self._kind, self._data, self._moved = "", "", False
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that end in `piece`; TooLong for what has more than MAX_BYTES."""
@@ -69,11 +73,13 @@ class Parser:
             if len(self._data) > MAX_BYTES:
                 raise TooLong(f"an event of the stream has more than {MAX_BYTES} characters")
         elif name == "id" and _ID.fullmatch(value):
-            self._last_id = value
+            self._last_id, self._moved = value, True
         elif name == "retry" and _RETRY.fullmatch(value):
             self.retry = int(value)
 
     def _dispatch(self) -> Event | None:
-        kind, data = self._kind, self._data
-        self._kind, self._data = "", ""
-        return Event(kind or "message", data[:-1], self._last_id) if data else None
+        kind, data, moved = self._kind, self._data, self._moved
+        self._kind, self._data, self._moved = "", "", False
+        if data:
+            return Event(kind or "message", data[:-1], self._last_id)
+        return Event(PLACE, "", self._last_id) if moved else None

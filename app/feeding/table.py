@@ -220,13 +220,14 @@ def _cells(candle: Candle, symbol: str, time: str) -> Cells:
 
 def _change(candle: Candle) -> str:
     begin, end = Decimal(candle.open), Decimal(candle.close)
-    return f"{(end - begin) * 100 / begin:+.2f} %" if begin else ""
+    if not begin:
+        return ""
+    text = f"{(end - begin) * 100 / begin:+.2f} %"
+    return text if text.strip("+-0. %") else "0.00 %"
 
 
 def _color(change: str) -> str:
-    if not change.strip("+-0. %"):
-        return ""
-    return "green" if change.startswith("+") else "red"
+    return {"+": "green", "-": "red"}.get(change[:1], "")
 
 
 def _percent(share: float) -> str:

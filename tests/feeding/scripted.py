@@ -151,9 +151,11 @@ class ScriptedService:
         request.send_header("Content-Type", "text/event-stream; charset=utf-8")
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
-        chunk(request, b"retry: 50\n: hello\n\n")
+        chunk(request, b": hello\nretry: 50\n\n")
         with self.changed:
             place = len(self.events) if last is None else int(last)
+            # From here on a client that comes back misses nothing, though it was told nothing.
+            chunk(request, f"id: {place}\n\n".encode())
             self.streams.append(request)
             self.resumed.append(last)
         self.follow(request, place)

@@ -9,7 +9,7 @@ from app.feeding.candles import Board
 from app.feeding.following import LIVE, LOST, POLLING, Follower, Link, World
 from app.feeding.reading import Question
 from app.feeding.service import Refused, Service, WrongAnswer
-from tests.feeding.scripted import START, ScriptedService, candle, forming
+from tests.feeding.scripted import START, ScriptedService, candle, chunk, forming
 from tests.support import eventually
 
 
@@ -145,6 +145,37 @@ def test_after_a_reset_all_is_read_that_may_have_been_missed(service):
         eventually(lambda: len(service.resumed) == 2)
         service.stop()
     assert service.resumed == [None, "1"]
+
+
+def test_a_lost_stream_on_which_nothing_came_goes_on_behind_its_beginning(service):
+    with Watcher(service.url) as watcher:
+        eventually(lambda: watcher.follower._last_id)
+        service.stop()
+        for minute in range(9):
+            service.push("candle", candle(minute=minute))
+        service.start()
+        watcher.tells(*(("candle", "BTC_USDT", minute, "100.5") for minute in range(9)))
+        service.stop()
+    assert service.resumed == [None, "0"]
+
+
+def test_a_stream_that_was_too_slow_goes_on_where_it_was(service):
+    """What was missed is told behind the last id, so nothing is read, and nothing told twice."""
+    with Watcher(service.url) as watcher:
+        eventually(lambda: service.streams)
+        service.push("candle", candle(minute=0))
+        first = ("candle", "BTC_USDT", 0, "100.5")
+        watcher.tells(first)
+        asked = len(service.asked)
+        (request,) = service.streams
+        chunk(request, b'event: reset\ndata: {"reason": "too_slow"}\n\n')
+        service.stop()
+        for minute in range(1, 9):
+            service.push("candle", candle(minute=minute))
+        service.start()
+        watcher.tells(first, *(("candle", "BTC_USDT", minute, "100.5") for minute in range(1, 9)))
+        service.stop()
+    assert {path for path, _ in service.asked[asked:]} == {"/", "/stream"}
 
 
 def test_a_reading_that_fails_after_a_reset_is_done_again(service):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.feeding.sse import MAX_BYTES, Event, Parser, TooLong
+from app.feeding.sse import MAX_BYTES, PLACE, Event, Parser, TooLong
 
 STREAM = (
     ": hello\n\nretry: 2000\nevent: open\ndata: {}\n\n"
@@ -37,6 +37,13 @@ def test_a_stream_means_the_same_wherever_it_is_cut(cuts):
 def test_an_event_that_was_not_ended_does_not_count():
     assert parsed([b"id: 7\ndata: half"])[0] == []
     assert parsed([b"id: 7\ndata: half\n"])[0] == []
+
+
+def test_an_id_alone_is_a_place():
+    assert parsed([b"id: 7\n\n\nid: 8\n: still here\n\n"])[0] == [
+        Event(PLACE, "", "7"),
+        Event(PLACE, "", "8"),
+    ]
 
 
 def test_comments_are_signs_of_life():

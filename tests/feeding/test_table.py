@@ -61,7 +61,7 @@ market    opens (UTC)  open    high  low   close   change  coverage  why
 BTC_USDT  15:01         100  101.25   99   100.5  +0.50 %    62.5 %  restart, outage
           15:02         100  101.25   99  101.25  +1.25 %     100 %                   corrected
 ETH_USDT  15:01         100  101.25   99    99.9  -0.10 %     100 %
-          15:02         100  101.25   99     100  +0.00 %                             open
+          15:02         100  101.25   99     100   0.00 %                             open
 """
 
 
@@ -122,6 +122,14 @@ def test_prices_keep_every_digit():
     price = "0.000000000000000001"
     text = drawn(link(), board_of(candle(close=price, open=price, high="1.10", low="0.10")))
     assert price in text and "1.10" in text and "0.10" in text
+
+
+@pytest.mark.parametrize(
+    "close, change",
+    [("100", " 0.00 %"), ("99.999", " 0.00 %"), ("100.01", "+0.01 %"), ("0", "-100.00 %")],
+)
+def test_a_change_that_is_too_small_to_be_seen_has_no_sign(close, change):
+    assert change in drawn(link(), board_of(candle(close=close)))
 
 
 def test_an_open_price_of_zero_has_no_change():
