@@ -25,6 +25,7 @@ SILENCE_SECONDS = 20.0
 MAX_BYTES = 16 * 2**20
 MAX_RETRY_AFTER = 60.0
 PIECE = 64 * 1024
+REFUSED = (400, 422)
 AWAY = (408, 429, 500, 502, 503, 504)
 USER_AGENT = f"candlekeep-feed/{metadata.version('candlekeep')}"
 
@@ -200,7 +201,7 @@ class Service:
         text = problem.text or plain(f"HTTP {status} {response.reason}", 80)
         if status in AWAY:
             raise Away(text, _seconds(response.headers.get("Retry-After", "")))
-        if status == 400 and problem.detail:
+        if status in REFUSED and problem.detail:
             raise Refused(text, problem)
         if 300 <= status < 400:
             text = f"{place} leads to {plain(response.headers.get('Location', 'nowhere'))}"
@@ -285,6 +286,8 @@ def _away(error: Exception) -> Exception:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return WrongAnswer(f"its certificate is not good: {plain(cause.verify_message)}")
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError):
+            return Away(f"https is not spoken there ({plain(cause.reason or 'broken off', 80)})")
         if isinstance(cause, socket.gaierror):
             return Away("its name is not known here")
         if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):

@@ -265,6 +265,7 @@ HTML = b"<h1>Another program</h1>"
     "path, answer, kind, text",
     [
         ("/stream", (400, {}, json.dumps(PROBLEM).encode()), Refused, "known. Allowed: a, b."),
+        ("/stream", (422, {}, json.dumps(PROBLEM).encode()), Refused, "x is not"),
         ("/candlesticks/latest", (400, {}, json.dumps(PROBLEM).encode()), Refused, "x is not"),
         ("/", (200, {}, HTML), WrongAnswer, "does not answer as Candlekeep does"),
         ("/", (200, {}, b'{"name": "Other", "intervals": ["1m"]}'), WrongAnswer, "not Candlekeep"),
