@@ -7,6 +7,7 @@ served either, see `_check_pipeline`.
 
 import logging
 import os
+import resource
 import signal
 import socket
 import struct
@@ -41,11 +42,16 @@ workers = 1
 worker_class = "gthread"
 # A stream holds a thread as long as somebody listens; the others are for everybody else.
 threads = WEB_THREADS + _config.max_streams
+# Beside the streams there are connections that rest between two requests.
+worker_connections = 1_000 + threads
 graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
 # Its socket for commands would be one for all of a user's services, and needs a home folder.
 control_socket_disable = True
+
+FILES = 8_192
+"""So many files and sockets may be open at once; systems often allow only 1,024 unless asked."""
 
 CLIENT_SECONDS = 5
 """A worker that has to end waits so long for clients: less than the master waits for it."""
@@ -121,10 +127,19 @@ def post_worker_init(worker: Any) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, end)
+    _allow_files()
     runner.start()
     watchdog.start()
     worker.watchdog = watchdog
     _started.set()
+
+
+def _allow_files() -> None:
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = most == resource.RLIM_INFINITY
+    wanted = FILES if unlimited else min(FILES, most)
+    if wanted > now != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -36,7 +36,7 @@ def run(folder: Path, minutes: float) -> list[Row]:
         ) as service,
     ):
         try:
-            eventually(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), 30)
+            eventually(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 30)
             first = megabytes(service.pid)
             time.sleep(minutes * 60)
             last = megabytes(service.pid)
@@ -47,7 +47,8 @@ def run(folder: Path, minutes: float) -> list[Row]:
     return [Row(what, f"{last:.0f} MB", f"from {first:.0f} MB", "under 250 MB")]
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a service is there."""
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True

@@ -229,6 +229,20 @@ def test_an_id_of_another_database_is_said_to_be_unknown(client, store, publish)
     listener.leave()
 
 
+def test_an_id_of_another_process_that_was_ahead_is_no_reason_to_read_all_again(
+    client, store, publish
+):
+    store.close([candle(MINUTE)], 2 * MINUTE)
+    publish()
+    store.close([candle(2 * MINUTE)], 3 * MINUTE)
+    listener = Listener(client, "/stream?since=poloniex.ticker.2")
+    assert listener.next()["event"] == "status"
+    store.close([candle(3 * MINUTE)], 4 * MINUTE)
+    publish()
+    assert times(listener.candles(1)) == [3]
+    listener.leave()
+
+
 def test_one_that_falls_behind_is_told_so_and_loses_nothing_when_it_comes_back(
     client, shared, store, publish
 ):
