@@ -16,8 +16,9 @@ from app.feeding.following import Follower, Link, World
 from app.feeding.lines import NDJSON, TEXT, Lines
 from app.feeding.reading import Question
 from app.feeding.screen import Screen, terminal
-from app.feeding.service import Refused, Service, WrongAnswer
+from app.feeding.service import Service
 from app.feeding.table import Times
+from app.feeding.trouble import Refused, WrongAnswer
 from app.pipeline.loops import resolve_within
 from config import ConfigError, load
 

@@ -11,8 +11,9 @@ from app.feeding import reading
 from app.feeding.candles import Board, Change, Feed
 from app.feeding.plain import plain
 from app.feeding.reading import Question, Row, read_row
-from app.feeding.service import Away, Meta, Service
+from app.feeding.service import Meta, Service
 from app.feeding.sse import Event
+from app.feeding.trouble import Away
 from app.market.windows import interval_text, parse_length
 
 POLL_SECONDS = 3.0

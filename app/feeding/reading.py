@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from app.feeding.candles import Candle
-from app.feeding.service import Meta, Page, Service, WrongAnswer
+from app.feeding.service import Meta, Page, Service
+from app.feeding.trouble import WrongAnswer
 
 MOST_ROWS = 1_000
 """What the API gives in one page."""

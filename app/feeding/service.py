@@ -3,12 +3,11 @@ words for a person. Knows nothing of what is shown."""
 
 import re
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import requests
@@ -17,6 +16,7 @@ import urllib3
 from app.exchanges.timed import Deadline, Dialer, Resolve, TimedAdapter
 from app.feeding.plain import plain
 from app.feeding.sse import Event, Parser, TooLong
+from app.feeding.trouble import Away, Problem, Refused, WrongAnswer, translate
 
 REQUEST_SECONDS = 10.0
 SILENCE_SECONDS = 20.0
@@ -35,44 +35,6 @@ _USER = re.compile(r"(?<=://)[^/]*@")
 _ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 T = TypeVar("T")
-
-
-class Away(Exception):
-    """The service does not answer now, and may do so later. wait: so many seconds at least."""
-
-    def __init__(self, text: str, wait: float = 0.0) -> None:
-        super().__init__(text)
-        self.wait = wait
-
-
-class WrongAnswer(Exception):
-    """Asking again would not help: another program, or one of another version."""
-
-
-class Refused(WrongAnswer):
-    """The service does not take the question. problem: as it answered."""
-
-    def __init__(self, text: str, problem: "Problem") -> None:
-        super().__init__(text)
-        self.problem = problem
-
-
-class Problem(msgspec.Struct):
-    """An error as the API tells it."""
-
-    detail: str = ""
-    parameter: str = ""
-    allowed: list[str] | str = ""
-    did_you_mean: str = ""
-
-    @property
-    def text(self) -> str:
-        """All of it in one line."""
-        allowed = self.allowed if isinstance(self.allowed, str) else ", ".join(self.allowed)
-        text = plain(self.detail, 500)
-        if allowed:
-            text += f" Allowed: {plain(allowed, 500)}."
-        return f"{text} Did you mean {plain(self.did_you_mean)}?" if self.did_you_mean else text
 
 
 class Index(msgspec.Struct):
@@ -187,7 +149,7 @@ class Service:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
             raise WrongAnswer(plain(str(error))) from error
         except _ERRORS as error:
-            raise _away(error) from error
+            raise translate(error) from error
         if response.status_code != 200:
             self._fail(response, path)
         return response
@@ -236,7 +198,7 @@ class Stream:
         try:
             piece: bytes = self._response.raw.read1(PIECE)
         except _ERRORS as error:
-            raise _away(error) from error
+            raise translate(error) from error
         return piece
 
     def _events(self, piece: bytes) -> list[Event]:
@@ -270,7 +232,7 @@ def _whole(response: requests.Response) -> bytes:
             if len(body) > MAX_BYTES:
                 raise WrongAnswer(f"an answer has more than {MAX_BYTES} bytes")
     except _ERRORS as error:
-        raise _away(error) from error
+        raise translate(error) from error
     finally:
         # The connection is kept if all of the answer was read, else it is closed.
         response.close()
@@ -279,28 +241,3 @@ def _whole(response: requests.Response) -> bytes:
 
 def _seconds(text: str) -> float:
     return min(float(text), MAX_RETRY_AFTER) if text.isascii() and text.isdigit() else 0.0
-
-
-def _away(error: Exception) -> Exception:
-    """What a failure to get an answer means, by the error that caused it."""
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return WrongAnswer(f"its certificate is not good: {plain(cause.verify_message)}")
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError):
-            return Away(f"https is not spoken there ({plain(cause.reason or 'broken off', 80)})")
-        if isinstance(cause, socket.gaierror):
-            return Away("its name is not known here")
-        if isinstance(cause, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError):
-            return Away("no answer in time")
-        if isinstance(cause, OSError) and cause.strerror:
-            return Away(plain(cause.strerror, 80).lower())
-    return Away("the connection broke")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The errors inside an error, the innermost first."""
-    inner: list[Any] = [getattr(error, "reason", None), error.__cause__, error.__context__]
-    for one in [*inner, *error.args]:
-        if isinstance(one, BaseException) and one is not error:
-            yield from _causes(one)
-    yield error

@@ -8,7 +8,7 @@ import pytest
 from app.feeding.candles import MAX_MARKETS, Board, Change
 from app.feeding.plain import plain
 from app.feeding.reading import read_row
-from app.feeding.service import WrongAnswer
+from app.feeding.trouble import WrongAnswer
 from tests.feeding.scripted import START, candle, forming
 
 

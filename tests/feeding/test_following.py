@@ -8,7 +8,8 @@ import pytest
 from app.feeding.candles import Board
 from app.feeding.following import LIVE, LOST, POLLING, Follower, Link, World
 from app.feeding.reading import Question
-from app.feeding.service import Refused, Service, WrongAnswer
+from app.feeding.service import Service
+from app.feeding.trouble import Refused, WrongAnswer
 from tests.feeding.scripted import START, ScriptedService, candle, chunk, forming
 from tests.support import eventually
 
