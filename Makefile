@@ -10,8 +10,11 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT) \
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
+# Where it is set, every process that starts would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test lint bench bench-peers lock campaign chaos simulate sabotage
+.PHONY: help setup run demo test lint bench bench-peers lock campaign chaos simulate sabotage screenshots
 
 # Most of the time tests would wait for a disk to promise what none of them needs to outlive.
 TEST_TMP := $(shell test -w /dev/shm && test $$(df -Pk /dev/shm | awk 'NR == 2 {print $$4}') -gt 3000000 \
@@ -61,6 +64,9 @@ sabotage: .venv/ready ## put defects into the code, one at a time: the simulatio
 
 chaos: .venv/ready ## kill, freeze and cut off a real service and its MariaDB (CHAOS="--help")
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+screenshots: .venv/ready ## make the README's pictures of the dashboard, in six minutes (needs Debian's chromium)
+	$(BIN)/python -m tests.dashboard
 
 lint: .venv/ready-dev ## check style, types and layers
 	$(BIN)/ruff check .

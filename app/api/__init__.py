@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from flask_restful import Api
 
 from app.api import problems
@@ -12,7 +12,7 @@ from app.api.candlesticks import Candlesticks, Explain, Gaps, Latest, Revisions
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
 from app.api.guard import bound_sending, guard
-from app.api.index import Index
+from app.api.index import Index, list_of_routes
 from app.api.markets import Markets
 from app.api.metrics import Metrics
 from app.api.status import Livez, Readyz, Status
@@ -20,6 +20,7 @@ from app.api.stream import Stream
 
 RESOURCES = {
     "/": Index,
+    "/api": Index,
     "/candlesticks": Candlesticks,
     "/candlesticks/latest": Latest,
     "/candlesticks/revisions": Revisions,
@@ -44,12 +45,15 @@ class _Api(Api):
         return original_handler(e)
 
 
-def register(app: Flask) -> None:
-    """Put the API into `app`, whose shared objects are in `app.extensions["candlekeep"]`."""
+def register(app: Flask, page: Callable[[], Response]) -> None:
+    """Put the API into `app`, whose shared objects are in `app.extensions["candlekeep"]`. page:
+    what browsers find at `/`."""
     app.before_request(bound_sending)
     app.before_request(guard)
     app.after_request(protect)
     problems.register(app)
     api = _Api(app)
+    pages = {"/": page, "/api": list_of_routes}
     for path, resource in RESOURCES.items():
-        api.add_resource(resource, path)
+        options = {"page": pages[path]} if path in pages else {}
+        api.add_resource(resource, path, endpoint=path, resource_class_kwargs=options)

@@ -1,4 +1,7 @@
-"""What there is, for those who come by hand: as JSON, and as a page for browsers."""
+"""What there is: as JSON for programs, and for browsers as a page that somebody else may make."""
+
+from collections.abc import Callable
+from typing import Any
 
 from flask import Response, render_template_string, request
 from flask_restful import Resource
@@ -18,6 +21,8 @@ from app.exchanges import EXCHANGES, SOURCES
 from app.market.windows import interval_text
 
 ROUTES = {
+    "GET /": "this list; for browsers, the dashboard",
+    "GET /api": "this list; for browsers, as a page with links",
     "GET /candlesticks": "candles of any interval; parameters: " + ", ".join(NAMES),
     "GET /candlesticks/latest": "the newest closed candle of each series: "
     + ", ".join(LATEST_NAMES),
@@ -55,7 +60,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Candlekeep</title>
 <h1>Candlekeep</h1>
-<p>This service answers programs. What it knows:</p>
+<p>What this service answers to programs (<a href="/">the dashboard</a> shows it to people):</p>
 <dl>
 {% for route, what in routes.items() %}
 <dt>{% if route in links %}<a href="{{ links[route] }}">{{ route }}</a>
@@ -69,26 +74,36 @@ PAGE = """<!doctype html>
 """
 
 
+def list_of_routes() -> Response:
+    """The page of all this."""
+    page = render_template_string(PAGE, routes=ROUTES, links=LINKS, intervals=_intervals())
+    return Response(page, content_type="text/html; charset=utf-8")
+
+
 class Index(Resource):
-    """The list of everything else."""
+    """The list of everything else. page: what browsers get instead."""
+
+    def __init__(self, page: Callable[[], Response]) -> None:
+        self._page = page
 
     def get(self) -> Response:
         """Routes, and the words they take."""
         Parameters(request.args, ())
-        intervals = [interval_text(length) for length in services().config.intervals]
         best = request.accept_mimetypes.best_match(["application/json", "text/html"])
-        if best == "text/html":
-            page = render_template_string(PAGE, routes=ROUTES, links=LINKS, intervals=intervals)
-            answer = Response(page, content_type="text/html; charset=utf-8")
-        else:
-            answer = reply(
-                {
-                    "name": "Candlekeep",
-                    "routes": ROUTES,
-                    "exchanges": list(EXCHANGES),
-                    "sources": list(SOURCES),
-                    "intervals": intervals,
-                }
-            )
+        answer = self._page() if best == "text/html" else reply(_index())
         answer.headers["Vary"] = "Accept"
         return answer
+
+
+def _index() -> dict[str, Any]:
+    return {
+        "name": "Candlekeep",
+        "routes": ROUTES,
+        "exchanges": list(EXCHANGES),
+        "sources": list(SOURCES),
+        "intervals": _intervals(),
+    }
+
+
+def _intervals() -> list[str]:
+    return [interval_text(length) for length in services().config.intervals]

@@ -21,7 +21,7 @@ from app.storage.candles import SCAN
 from app.storage.database import StoreError
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
     from config import Config
 
 STREAM_NAMES = (*SELECTING[:4], "since")

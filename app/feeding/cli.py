@@ -20,7 +20,6 @@ from app.feeding.service import Service
 from app.feeding.table import Times
 from app.feeding.trouble import Refused, WrongAnswer
 from app.pipeline.loops import resolve_within
-from config import ConfigError, load
 
 MOST = 100
 SPARE = 3
@@ -132,6 +131,9 @@ def _checked(url: str) -> str:
 
 
 def _default_url() -> str:
+    # All settings are checked, which takes a library of databases; --url does without.
+    from config import ConfigError, load
+
     try:
         config = load()
     except ConfigError as error:

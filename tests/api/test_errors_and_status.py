@@ -14,6 +14,7 @@ from app.storage.database import Unavailable
 
 PATHS = (
     "/",
+    "/api",
     "/candlesticks",
     "/candlesticks/latest",
     "/candlesticks/revisions",
@@ -111,19 +112,27 @@ def test_members_of_a_problem_that_are_empty_are_left_out(app):
 
 def test_the_index_names_what_there_is(client):
     body = client.get("/").json
-    assert {route.split()[1] for route in body["routes"]} == set(PATHS) - {"/"}
+    assert {route.split()[1] for route in body["routes"]} == set(PATHS)
     assert body["intervals"] == ["1m", "5m", "10m"]
 
 
 def test_a_browser_finds_a_page_with_links_that_work(client):
     accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-    page = client.get("/", headers={"Accept": accept})
+    page = client.get("/api", headers={"Accept": accept})
     assert page.mimetype == "text/html" and "<h1>Candlekeep</h1>" in page.text
     links = re.findall(r'href="([^"]+)"', page.text)
     assert len(links) > 5
     for link in links:
         assert client.get(html.unescape(link)).status_code in (200, 503), link
-    assert client.get("/", headers={"Accept": "*/*"}).mimetype == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/", "/api"])
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/csv", None])
+def test_programs_find_the_index_as_json(client, path, accept):
+    answer = client.get(path, headers={} if accept is None else {"Accept": accept})
+    assert answer.mimetype == "application/json"
+    assert answer.headers["Vary"].startswith("Accept")
+    assert answer.json["name"] == "Candlekeep"
 
 
 def test_live_means_that_every_loop_works(client, shared):

@@ -1,0 +1,131 @@
+// What candles alone do not show: bands where nothing was observed, and a strip that says of each
+// window how much was. A primitive of the chart, drawn behind the candles.
+
+import { kindOf, isCandle } from "./candles.js";
+import { reasonText } from "./format.js";
+
+const STRIP = 5;
+const HATCH = 7;
+
+export class Bands {
+  #rows = [];
+  #colors = {};
+  #chart = null;
+  #update = () => {};
+
+  attached({ chart, requestUpdate }) {
+    this.#chart = chart;
+    this.#update = requestUpdate;
+  }
+
+  detached() {
+    this.#chart = null;
+  }
+
+  /** rows: one for each place of the time scale. */
+  show(rows, colors) {
+    this.#rows = rows;
+    this.#colors = colors;
+    this.#update();
+  }
+
+  updateAllViews() {}
+
+  paneViews() {
+    const draw = (target) => target.useBitmapCoordinateSpace((scope) => this.#draw(scope));
+    return [{ zOrder: () => "bottom", renderer: () => ({ draw }) }];
+  }
+
+  #draw({ context, bitmapSize, horizontalPixelRatio: ratio }) {
+    const scale = this.#chart?.timeScale();
+    const range = scale?.getVisibleLogicalRange();
+    if (!range) return;
+    const first = Math.max(0, Math.floor(range.from));
+    const last = Math.min(this.#rows.length - 1, Math.ceil(range.to));
+    const edge = (place) => (scale.logicalToCoordinate(place) - this.#half(scale)) * ratio;
+    const paper = { context, ratio, height: bitmapSize.height, edge };
+    this.#bands(paper, first, last);
+    for (let place = first; place <= last; place += 1) this.#mark(paper, place);
+  }
+
+  #half(scale) {
+    return (scale.logicalToCoordinate(1) - scale.logicalToCoordinate(0)) / 2;
+  }
+
+  /** Neighbors without an observation are one band. */
+  #bands(paper, first, last) {
+    let begin = null;
+    for (let place = first; place <= last + 1; place += 1) {
+      const row = this.#rows[place];
+      const gap = place <= last && row && kindOf(row) === "gap";
+      if (gap && begin === null) begin = place;
+      if (!gap && begin !== null) {
+        this.#band(paper, begin, place);
+        begin = null;
+      }
+    }
+  }
+
+  #band({ context, ratio, height, edge }, begin, end) {
+    const left = edge(begin);
+    const width = Math.max(edge(end) - left, ratio);
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, width, height);
+    context.clip();
+    context.fillStyle = this.#colors.band;
+    context.fillRect(left, 0, width, height);
+    context.strokeStyle = this.#colors.hatch;
+    context.lineWidth = ratio;
+    context.beginPath();
+    for (let x = left - height; x < left + width; x += HATCH * ratio) {
+      context.moveTo(x, height);
+      context.lineTo(x + height, 0);
+    }
+    context.stroke();
+    this.#name(context, ratio, left, width, height, this.#rows[begin].reasons);
+    context.restore();
+  }
+
+  /** The reason, across or upwards, where there is room for it. */
+  #name(context, ratio, left, width, height, reasons) {
+    const text = reasonText(reasons);
+    context.font = `${11 * ratio}px system-ui, sans-serif`;
+    const long = context.measureText(text).width + 8 * ratio;
+    const high = 18 * ratio;
+    const across = long + 4 * ratio <= width;
+    if (!across && (high > width || long + 16 * ratio > height)) return;
+    context.translate(left + width / 2, across ? high : 8 * ratio + long / 2);
+    if (!across) context.rotate(-Math.PI / 2);
+    context.fillStyle = this.#colors.paper;
+    context.fillRect(-long / 2, -high / 2, long, high);
+    context.fillStyle = this.#colors.text;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.fillText(text, 0, 0);
+  }
+
+  #mark({ context, ratio, height, edge }, place) {
+    const row = this.#rows[place];
+    const left = edge(place);
+    const width = edge(place + 1) - left;
+    const color = this.#colors.strip[kindOf(row)];
+    if (color) {
+      context.fillStyle = color;
+      context.fillRect(left, height - STRIP * ratio, Math.max(width, 1), STRIP * ratio);
+    }
+    if (isCandle(row) && row.revision > 1 && row.closed && row.origin === "live") {
+      this.#diamond(context, left + width / 2, height - (STRIP + 7) * ratio, 4 * ratio);
+    }
+  }
+
+  #diamond(context, x, y, size) {
+    context.fillStyle = this.#colors.revised;
+    context.beginPath();
+    context.moveTo(x, y - size);
+    context.lineTo(x + size, y);
+    context.lineTo(x, y + size);
+    context.lineTo(x - size, y);
+    context.fill();
+  }
+}

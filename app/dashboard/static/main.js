@@ -1,0 +1,285 @@
+// The dashboard: brings the parts together. Each of them knows nothing of the others.
+
+import { Problem, get } from "./api.js";
+import { Building } from "./building.js";
+import { Chart } from "./chart.js";
+import { firstChoice, intervalsOf, keep, knownSeries, parse, same } from "./choice.js";
+import { Connection } from "./connection.js";
+import { control } from "./controls.js";
+import { hideEmpty, showNothing, showRefused } from "./empty.js";
+import { correctionText, showLegend } from "./legend.js";
+import { tell } from "./news.js";
+import { at, press, say } from "./page.js";
+import { Picker } from "./picker.js";
+import { Series } from "./series.js";
+import { zone } from "./settings.js";
+import { readFirst } from "./starting.js";
+import { showAgreement, showCoverage, showFeeds, showStored } from "./status.js";
+import { Stream } from "./stream.js";
+import { View, showPrice } from "./view.js";
+import { Watch } from "./watch.js";
+
+const STATUS_MS = 5000;
+const TAIL_MS = 5000;
+const MOST_SILENT = 4;
+const SLOW_MS = 60_000;
+const MOST_CAUSES = 1000;
+
+let index = null;
+let status = null;
+let choice = null;
+let known = [];
+let cursor = null;
+let silent = 0;
+const causes = new Map();
+
+const chart = new Chart(at("chart"), {
+  onCursor: (row) => legend(row),
+  onBeginning: () => series.older(),
+  onMoved: (atEnd) => {
+    at("newest").hidden = atEnd;
+  },
+});
+const view = new View(chart);
+const stream = new Stream(heard, connected);
+const connection = new Connection(() => stream.retry());
+const series = new Series(stream, {
+  onLoaded: loaded,
+  onChange: changed,
+  onCorrection: corrected,
+  onProblem: (problem) => showEmpty(problem),
+});
+const watch = new Watch((one) => choose({ ...one, interval: choice.interval }));
+const picker = new Picker(
+  () => known,
+  (one) => choose({ ...one, interval: choice.interval }),
+);
+const building = new Building(async (started) => {
+  await readStatus();
+  if (started) choose({ ...started, interval: choice.interval });
+});
+
+// What is heard and read
+
+function heard(kind, data) {
+  if (kind === "status") {
+    mergeFeeds(data);
+  } else if (kind === "reset") {
+    tell(
+      "note",
+      `Candles may have been missed (${data.detail ?? data.reason}): they are read again.`,
+    );
+    series.load();
+  } else {
+    series.event(kind, data);
+    if (kind !== "correction") {
+      watch.price(data, data.close, data.last_tick_time ?? data.close_time);
+      showNow();
+    }
+  }
+}
+
+function connected(state) {
+  connection.stream(state);
+  if (state.state !== "live" || !state.again) return;
+  // Where nothing was heard before, nothing tells from where to go on.
+  if (state.resumed) series.tail();
+  else series.load();
+  readStatus();
+}
+
+function mergeFeeds({ role, feeds }) {
+  if (!status) return;
+  const newer = new Map(feeds.map((feed) => [`${feed.exchange}/${feed.source}`, feed]));
+  status.role = role;
+  status.feeds = status.feeds.map((feed) => ({
+    ...feed,
+    ...newer.get(`${feed.exchange}/${feed.source}`),
+  }));
+  statusChanged();
+}
+
+async function readStatus() {
+  const before = JSON.stringify(known);
+  try {
+    status = await get("/status");
+    // Where the database is away, what was known of it stays.
+    if (status.subscriptions) known = await knownSeries(status.subscriptions);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    connection.answers(false);
+    stream.suspect();
+    return;
+  }
+  connection.answers(true);
+  statusChanged();
+  if (choice && before !== JSON.stringify(known)) showSeries();
+}
+
+function statusChanged() {
+  showFeeds(status);
+  if (!choice) return;
+  connection.feed(feed());
+}
+
+function feed() {
+  return status.feeds.find(
+    ({ exchange, source }) => exchange === choice.exchange && source === choice.source,
+  );
+}
+
+function closedThrough() {
+  return feed()?.closed_through ?? undefined;
+}
+
+// What is on show
+
+function choose(wanted) {
+  choice = wanted;
+  keep(choice);
+  cursor = null;
+  causes.clear();
+  hideEmpty();
+  for (const button of at("intervals").children)
+    press(button, button.textContent === choice.interval);
+  showSeries();
+  chart.show([]);
+  const also = watch.symbols(choice.exchange, choice.source);
+  return series.choose(choice, index.intervals, also).then(showSlow);
+}
+
+function showSeries() {
+  say(at("pick-symbol"), choice.symbol);
+  say(at("pick-source"), choice.source);
+  say(at("kind"), choice.source === "ticker" ? "samples: polled prices, no volume" : "");
+  building.show(choice, isActive(), index.sources);
+  watch.show(
+    known.filter((one) => one.active),
+    choice,
+  );
+  showNow();
+}
+
+function isActive() {
+  return known.some((one) => one.active && same(one, choice));
+}
+
+function loaded() {
+  view.begin(series.candles.rows);
+  showEmpty(null);
+  showNow();
+  legend(cursor);
+  document.body.dataset.loaded = "yes";
+  performance.mark("first chart");
+}
+
+function changed(what) {
+  const row = series.candles.lastCandle;
+  if (row) watch.price(choice, row.close, row.last_tick_time ?? row.open_time);
+  view.change(series.candles.rows, what);
+  showEmpty(null);
+  showNow();
+  if (!cursor) legend(null);
+}
+
+function corrected(row, replaced) {
+  if (causes.size < MOST_CAUSES) causes.set(row.open_time, row.cause);
+  tell("correction", correctionText(row, replaced, zone()));
+}
+
+function legend(row) {
+  cursor = row;
+  const shown = row ?? series.candles?.last;
+  showLegend(shown ?? null, zone(), shown && causes.get(shown.open_time));
+}
+
+function showNow() {
+  if (!choice) return;
+  showPrice(choice.symbol, watch.known(choice), series.price);
+}
+
+function showEmpty(problem) {
+  if (problem && series.refused) {
+    // What is refused will be refused again.
+    stream.close();
+    showRefused(problem);
+  } else if (series.loaded && !series.candles.rows.length) {
+    showNothing(choice, isActive(), series.hint);
+  } else {
+    hideEmpty();
+  }
+}
+
+async function showSlow() {
+  const series_ = { exchange: choice.exchange, symbol: choice.symbol, source: choice.source };
+  const steps = [
+    () => showCoverage(series_, closedThrough() ?? Date.now()),
+    () => showAgreement(series_),
+    () => showStored(series_, index.intervals[0], status),
+    () => watch.refresh(index.intervals[0]),
+  ];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+    }
+  }
+  showNow();
+}
+
+// How it begins
+
+async function begin() {
+  chart.zone(zone());
+  [index, status] = await readFirst();
+  known = await knownSeries(status.subscriptions);
+  control({
+    chart,
+    intervals: intervalsOf(index.intervals),
+    choice: () => choice,
+    choose,
+    pick: () => picker.open(choice),
+    onZone: () => legend(cursor),
+  });
+  const first = firstChoice(known, index);
+  watch.show(
+    known.filter((one) => one.active),
+    first,
+  );
+  const shown = choose(first);
+  statusChanged();
+  await shown;
+  listen();
+  setInterval(readStatus, STATUS_MS);
+  setInterval(showSlow, SLOW_MS);
+  setInterval(keepUp, TAIL_MS);
+}
+
+/** What the stream does not tell is read: longer intervals, windows without a trade, and everything
+ * while there is no stream. One that stays silent though windows close is none. */
+function keepUp() {
+  const behind = series.isBehind(closedThrough());
+  silent = behind && stream.live ? silent + 1 : 0;
+  if (series.derived || !stream.live || behind) series.tail();
+  if (silent >= MOST_SILENT) stream.suspect();
+}
+
+function listen() {
+  at("empty-start").addEventListener("click", async () => {
+    await building.start(choice);
+    say(at("empty-text"), at("building-answer").textContent);
+  });
+  addEventListener("online", () => stream.retry());
+  addEventListener("hashchange", () => {
+    const wanted = parse(location.hash.slice(1), intervalsOf(index.intervals));
+    if (wanted) choose(wanted);
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    stream.retry();
+    readStatus();
+  });
+}
+
+begin();
