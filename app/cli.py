@@ -27,6 +27,7 @@ __all__ = [
     "copy",
     "doctor",
     "explain",
+    "feed",
     "fold",
     "main",
     "rebuild",
@@ -45,6 +46,11 @@ backfill = Later(
     "backfill", "app.backfilling:backfill", "Fetch the exchange's own candles of the past."
 )
 explain = Later("explain", "app.explaining.cli:explain_", "Say why a candle is what it is.")
+feed = Later(
+    "feed",
+    "app.feeding.cli:feed",
+    "Show the newest candles in a table that updates itself.",
+)
 fold = Later("fold", "app.folding.cli:fold", "Fold the trades of a file into candles.")
 rebuild = Later(
     "rebuild", "app.verifying.cli:rebuild", "Fold candles anew out of the tick log, and compare."
@@ -193,6 +199,6 @@ main = _Commands(
 # Of Flask's options, --app and --debug mean nothing here.
 main.params = [option for option in main.params if option.name == "env_file"]
 click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
-COMMANDS = (run, backfill, db, doctor, copy, explain, fold, rebuild, simulate, ticks, verify)
+COMMANDS = (run, backfill, db, doctor, copy, explain, feed, fold, rebuild, simulate, ticks, verify)
 for command in COMMANDS:
     main.add_command(command)

@@ -24,8 +24,8 @@ from tests.support import eventually, free_port
 
 ROOT = Path(__file__).parents[1]
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
-COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "fold", "rebuild", "run", "simulate"]
-COMMANDS += ["ticks", "verify"]
+COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "feed", "fold", "rebuild", "run"]
+COMMANDS += ["simulate", "ticks", "verify"]
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def register(app: Flask, page: Callable[[], Response]) -> None:
     for path, resource in RESOURCES.items():
         options = {"page": pages[path]} if path in pages else {}
         api.add_resource(resource, path, endpoint=path, resource_class_kwargs=options)
-    for path, resource in WEBSOCKETS.items():
+    for path, socket in WEBSOCKETS.items():
         # To werkzeug a request for a websocket is another one, even of the same path.
-        api.add_resource(resource, path, endpoint=f"{path} plain")
-        api.add_resource(resource, path, endpoint=path, websocket=True)
+        api.add_resource(socket, path, endpoint=f"{path} plain")
+        api.add_resource(socket, path, endpoint=path, websocket=True)

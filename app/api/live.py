@@ -23,7 +23,7 @@ from app.market.windows import interval_text
 from app.storage.database import StoreError
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
 
 MOST = 100
 """Subscriptions of one connection: each event is held against each of them."""

@@ -18,7 +18,7 @@ from app.market.windows import interval_text
 from app.storage.database import StoreError
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
 
 EVERY_SECONDS = 5.0
 
