@@ -10,12 +10,14 @@ from app.storage import subscriptions
 from app.storage.database import writing
 
 
+def often(*values):
+    """Parameters for `make campaign`: others show the same by every `make test`."""
+    return pytest.param(*values, marks=pytest.mark.campaign)
+
+
 def seeds(quick: int, all_of_them: int) -> list:
     """So many parameters; those after the first `quick` are for `make campaign`."""
-    campaign = pytest.mark.campaign
-    return [
-        seed if seed < quick else pytest.param(seed, marks=campaign) for seed in range(all_of_them)
-    ]
+    return [seed if seed < quick else often(seed) for seed in range(all_of_them)]
 
 
 def free_port() -> int:

@@ -38,7 +38,7 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Service]:
     """Builds candles of 5 s from trades; of BTC_USDT it has some hours already."""
     folder = tmp_path_factory.mktemp("dashboard")
     with Server() as simulator:
@@ -53,8 +53,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             POLONIEX_LEGACY_URL=simulator.url,
             POLONIEX_WS_URL=websocket_url(simulator.url),
         )
-        done = service.flask("db", "upgrade")
-        assert done.returncode == 0, done.stdout + done.stderr
+        service.migrated = migrated_sqlite
+        service.upgrade()
         write_past(Path(service.environment["DATA_DIR"]) / "candlekeep.db")
         service.simulator = simulator
         service.start()

@@ -96,7 +96,7 @@ def told_of(visit, steps, *words):
     visit.page.focus("#chart")
     for _ in range(steps + 1):
         visit.page.keyboard.press("ArrowLeft")
-    return eventually(lambda: all(word in visit.text("#legend") for word in words), 3)
+    return eventually(lambda: all(word in visit.text("#legend") for word in words))
 
 
 def test_a_hostile_name_is_nothing_but_text(visit, stage):
