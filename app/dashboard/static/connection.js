@@ -4,6 +4,7 @@ import { clock, duration } from "./format.js";
 import { tell } from "./news.js";
 import { at, say } from "./page.js";
 
+const WORDS = { connecting: "connecting", live: "live", off: "nothing to follow" };
 const AWAY_MS = 10_000;
 
 export class Connection {
@@ -56,7 +57,7 @@ export class Connection {
     pill.dataset.state = state;
     say(
       at("connection-text"),
-      state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : state,
+      state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : WORDS[state],
     );
     const next = state === "waiting" ? `Next try in ${seconds} s.` : "Trying now …";
     const text = away ? `${this.#lost()} ${next}` : this.#exchange;

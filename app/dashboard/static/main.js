@@ -211,6 +211,7 @@ function showEmpty(problem) {
 }
 
 async function showSlow() {
+  if (series.refused) return;
   const series_ = { exchange: choice.exchange, symbol: choice.symbol, source: choice.source };
   const steps = [
     () => showCoverage(series_, closedThrough() ?? Date.now()),

@@ -41,9 +41,7 @@ function feedOf(feed) {
   );
   const lag = feed.lag_ms ?? null;
   if (lag !== null)
-    head.append(
-      make("span", `lag number${lag > SLOW_MS ? " slow" : ""}`, `${duration(lag)} behind`),
-    );
+    head.append(make("span", `lag number${lag > SLOW_MS ? " slow" : ""}`, `lag ${duration(lag)}`));
   const box = make("div", "", head);
   const counts = [
     [total(feed.errors), "failed requests"],
