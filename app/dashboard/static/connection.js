@@ -34,10 +34,12 @@ export class Connection {
     this.#draw();
   }
 
-  /** Whether the service answers requests. */
+  /** Whether the service answers requests; true if it does again. */
   answers(answers) {
+    const again = answers && !this.#answers;
     this.#answers = answers;
     this.#draw();
+    return again;
   }
 
   /** feed: the one on show, of the status, or undefined. */

@@ -111,7 +111,7 @@ async function readStatus() {
     stream.suspect();
     return;
   }
-  connection.answers(true);
+  if (connection.answers(true)) stream.retry();
   statusChanged();
   if (choice && before !== JSON.stringify(known)) showSeries();
 }
