@@ -3,6 +3,7 @@
 import { clock, duration } from "./format.js";
 import { tell } from "./news.js";
 import { at, say } from "./page.js";
+import { zone } from "./settings.js";
 
 const WORDS = { connecting: "connecting", live: "live", off: "nothing to follow" };
 const AWAY_MS = 10_000;
@@ -47,7 +48,7 @@ export class Connection {
     const good = feed?.last_good_poll;
     const away =
       feed?.last_error && (good === null || Date.now() + (feed.offset ?? 0) - good > AWAY_MS);
-    const since = good ? ` since ${clock(good, undefined, true)}` : "";
+    const since = good ? ` since ${clock(good, zone(), true)}` : "";
     this.#exchange = away ? `${feed.exchange} does not answer${since} (${feed.last_error}).` : "";
     this.#draw();
   }
@@ -71,7 +72,7 @@ export class Connection {
   }
 
   #lost() {
-    const since = clock(this.#lostAt, undefined, true);
+    const since = clock(this.#lostAt, zone(), true);
     if (!this.#answers) return `The service is away since ${since}. What you see is from before.`;
     return `No live stream since ${since}. Candles are read every few seconds instead.`;
   }

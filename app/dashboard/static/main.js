@@ -241,7 +241,10 @@ async function begin() {
     choice: () => choice,
     choose,
     pick: () => picker.open(choice),
-    onZone: () => legend(cursor),
+    onZone: () => {
+      legend(cursor);
+      showSlow();
+    },
   });
   const first = firstChoice(known, index);
   watch.show(
