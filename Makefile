@@ -10,6 +10,9 @@ DEMO_ENV = DATABASE_URL= DATA_DIR=./data/demo INTERVALS=5s,1m,5m,10m SOURCE=tick
 	POLONIEX_URL=http://127.0.0.1:$(DEMO_PORT) POLONIEX_LEGACY_URL=http://127.0.0.1:$(DEMO_PORT) \
 	POLONIEX_WS_URL=ws://127.0.0.1:$(DEMO_PORT)/ws/public
 
+# Where it is set, every process that starts would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo test lint bench bench-peers lock campaign chaos simulate sabotage screenshots
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from flask import Flask
 
-from app import WEB_THREADS, Services, create_app
+from app import create_app
 from app.api.problems import Problem
 from app.exchanges.http import DEADLINE_SECONDS
 from app.market.observation import Pace
@@ -27,6 +27,7 @@ from app.pipeline.feeds import FeedSettings, Makers
 from app.pipeline.loops import END_SECONDS, Seldom, Watchdog
 from app.pipeline.replacing import Replacements
 from app.pipeline.runner import Runner, RunnerSettings
+from app.web import WEB_THREADS, Services
 from config import ConfigError, load
 
 try:

@@ -18,14 +18,14 @@ from app.storage.tasks import DONE
 from app.working import work_off
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
     from config import Config
 
 SLACK_MS = 10_000
 """A window is known to be over so much later at most, when all is well."""
 
 
-@click.command("backfill", short_help="Fetch the exchange's own candles of the past.")
+@click.command("backfill")
 @click.option("--symbol", "symbols", multiple=True, required=True, help="BTC_USDT; repeat for more")
 @click.option("--start", type=MOMENT, required=True, help="from here on, UTC: 2026-01-31 or ms")
 @click.option("--end", type=MOMENT, help="up to here, UTC  [default: now]")

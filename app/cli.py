@@ -9,24 +9,18 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from dotenv import dotenv_values
-from flask import Flask
 from flask.cli import FlaskGroup
-from flask_migrate.cli import db
 
-from app.backfilling import backfill
-from app.checks import Level
-from app.copying import CannotCopy, copy_database, target_of
-from app.doctor import examine
-from app.explaining.cli import explain_ as explain
-from app.folding.cli import fold
-from app.folding.ticks import ticks
-from app.simulator.cli import simulate
-from app.verifying.cli import rebuild, verify
-from config import Config, ConfigError, load
+from app.later import Later
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config import Config
 
 __all__ = [
     "backfill",
@@ -45,7 +39,26 @@ __all__ = [
 MODULES = Path(__file__).parents[1]
 """Where `wsgi` is, wherever the commands are run."""
 
-COLORS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+COLORS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+backfill = Later(
+    "backfill", "app.backfilling:backfill", "Fetch the exchange's own candles of the past."
+)
+explain = Later("explain", "app.explaining.cli:explain_", "Say why a candle is what it is.")
+fold = Later("fold", "app.folding.cli:fold", "Fold the trades of a file into candles.")
+rebuild = Later(
+    "rebuild", "app.verifying.cli:rebuild", "Fold candles anew out of the tick log, and compare."
+)
+simulate = Later(
+    "simulate", "app.simulator.cli:simulate", "Run a simulated exchange that answers like Poloniex."
+)
+ticks = Later("ticks", "app.folding.ticks:ticks", "Write ticks out of the tick log.")
+verify = Later(
+    "verify",
+    "app.verifying.cli:verify",
+    "Compare stored candles with the tick log; change nothing.",
+)
+db = Later("db", "flask_migrate.cli:db", "Create or change the tables (`db upgrade`).")
 
 
 @click.command("run", short_help="Build candles and serve them.")
@@ -70,6 +83,9 @@ def doctor() -> None:
 
     The exit code is 1 if one of the checks failed. Warnings do not count.
     """
+    from app.checks import Level
+    from app.doctor import examine
+
     known = {name: value for name, value in dotenv_values(".env").items() if value is not None}
     failed = False
     for level, name, text in examine({**known, **os.environ}):
@@ -86,6 +102,8 @@ def copy(target_url: str) -> None:
     TARGET_URL is a database with the tables of `db upgrade` and no rows. Other users of this
     machine can see arguments: give a URL with a password as the environment variable TARGET_URL.
     """
+    from app.copying import CannotCopy, copy_database, target_of
+
     config = _config()
     with ExitStack() as stack:
 
@@ -105,7 +123,9 @@ def copy(target_url: str) -> None:
     )
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from config import ConfigError, load
+
     try:
         return load()
     except ConfigError as error:
@@ -152,7 +172,7 @@ class _Commands(FlaskGroup):
         return click.Group.get_command(self, ctx, name)
 
 
-def _application() -> Flask:
+def _application() -> "Flask":
     """For the commands that need it."""
     _check_data_dir(_config().data_dir)
     from wsgi import app
@@ -173,16 +193,6 @@ main = _Commands(
 # Of Flask's options, --app and --debug mean nothing here.
 main.params = [option for option in main.params if option.name == "env_file"]
 click.version_option(version("candlekeep"), message="Candlekeep %(version)s")(main)
-simulate.short_help = "Run a simulated exchange that answers like Poloniex."
-COMMANDS = (run, backfill, doctor, copy, explain, fold, rebuild, simulate, ticks, verify)
+COMMANDS = (run, backfill, db, doctor, copy, explain, fold, rebuild, simulate, ticks, verify)
 for command in COMMANDS:
     main.add_command(command)
-main.add_command(
-    click.Group(
-        "db",
-        db.commands,
-        params=db.params,
-        callback=db.callback,
-        help="Create or change the tables (`db upgrade`).",
-    )
-)

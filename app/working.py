@@ -14,8 +14,8 @@ from app.storage import tasks
 from app.storage.tasks import FAILED, OPEN, Task
 
 if TYPE_CHECKING:
-    from app import Services
     from app.pipeline.runner import Runner
+    from app.web import Services
 
 LOOK_SECONDS = 0.25
 SILENT_SECONDS, SILENT_AGAIN = 8.0, 60.0

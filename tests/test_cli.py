@@ -22,6 +22,7 @@ from app.storage.schema import MIGRATIONS
 from app.storage.tables import db, series
 from tests.support import eventually, free_port
 
+ROOT = Path(__file__).parents[1]
 CANDLEKEEP = str(Path(sys.executable).with_name("candlekeep"))
 COMMANDS = ["backfill", "copy", "db", "doctor", "explain", "fold", "rebuild", "run", "simulate"]
 COMMANDS += ["ticks", "verify"]
@@ -131,12 +132,15 @@ def test_the_simulator_needs_no_right_settings(folder):
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("INTERVALS", "7m"), ("POLL_SECONDS", "0"), ("HOST", "0.0.0.0")]
+)
 @pytest.mark.parametrize("arguments", [["run"], ["db", "upgrade"], ["copy", "sqlite:///x.db"]])
-def test_a_wrong_setting_is_one_line(folder, monkeypatch, arguments):
-    done = invoke(folder, monkeypatch, *arguments, INTERVALS="7m")
+def test_a_wrong_setting_is_one_line(folder, monkeypatch, arguments, name, value):
+    done = invoke(folder, monkeypatch, *arguments, **{name: value})
     assert done.exit_code == 1 and done.stdout == ""
     (line,) = done.stderr.splitlines()
-    assert line.startswith("candlekeep: INTERVALS='7m'")
+    assert line.startswith(f"candlekeep: {name}={value!r}")
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["db", "upgrade"]])
@@ -185,7 +189,7 @@ def test_what_doctor_finds_decides_its_exit_code(folder, monkeypatch):
     done = invoke(folder, monkeypatch, "doctor", PORT="wrong", POLONIEX_URL="http://127.0.0.1:1")
     assert done.exit_code == 1 and done.stdout.startswith("FAIL  settings     PORT='wrong'")
     found = [checks.Finding(checks.Level.WARN, "disk", "half full")]
-    monkeypatch.setattr(cli, "examine", lambda _: iter(found))
+    monkeypatch.setattr("app.doctor.examine", lambda _: iter(found))
     done = invoke(folder, monkeypatch, "doctor")
     assert (done.exit_code, done.stdout) == (0, "warn  disk         half full\n")
 
@@ -194,3 +198,11 @@ def test_the_same_commands_are_those_of_flask():
     plugins = {entry.name: entry.load() for entry in entry_points(group="flask.commands")}
     ours = {name: command for name, command in cli.main.commands.items() if name != "db"}
     assert plugins.items() >= ours.items()
+
+
+def test_who_simulates_or_folds_waits_for_no_library_of_the_others():
+    """Database, HTTP and migrations take a second to import."""
+    program = "import sys, app.cli, app.folding.cli, app.simulator.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert "app.simulator.server" in done.stdout.split(), done.stderr
+    assert not {"sqlalchemy", "requests", "alembic"} & set(done.stdout.split())

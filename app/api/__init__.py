@@ -11,8 +11,10 @@ from app.api.agreement import Agreement
 from app.api.candlesticks import Candlesticks, Explain, Gaps, Latest, Revisions
 from app.api.context import protect
 from app.api.dialects.candle_sticke import ApiCandles, CandleSticke
+from app.api.dialects.pushed_lists import PushedLists
 from app.api.guard import bound_sending, guard
 from app.api.index import Index, list_of_routes
+from app.api.live import Live
 from app.api.markets import Markets
 from app.api.metrics import Metrics
 from app.api.status import Livez, Readyz, Status
@@ -37,6 +39,8 @@ RESOURCES = {
     "/readyz": Readyz,
 }
 
+WEBSOCKETS = {"/ws": Live, "/ws/<wanted>": PushedLists}
+
 
 class _Api(Api):
     """flask-restful without its own answers to errors, which are no problem+json."""
@@ -57,3 +61,7 @@ def register(app: Flask, page: Callable[[], Response]) -> None:
     for path, resource in RESOURCES.items():
         options = {"page": pages[path]} if path in pages else {}
         api.add_resource(resource, path, endpoint=path, resource_class_kwargs=options)
+    for path, resource in WEBSOCKETS.items():
+        # To werkzeug a request for a websocket is another one, even of the same path.
+        api.add_resource(resource, path, endpoint=f"{path} plain")
+        api.add_resource(resource, path, endpoint=path, websocket=True)

@@ -6,7 +6,7 @@ import msgspec
 from flask import Response, current_app
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -9,12 +9,15 @@ from sqlalchemy import Engine
 
 from app.api.rendering import CANDLES, CandleJson
 from app.live import Feed
-from app.live.channel import CORRECTION, Event, Listener
+from app.live.channel import CORRECTION, Event, Standing
 from app.live.hub import FeedState, Hub
 from app.storage import tail
 
 REPLAYED = 10_000
 """So many rows of all feeds may have been missed; reading them page by page is better then."""
+
+STATUS_SECONDS = 1.0
+TOO_SLOW = "too_slow", "Too much has happened since the last event was taken."
 
 _encoder = msgspec.json.Encoder()
 
@@ -24,7 +27,7 @@ class Lost(Exception):
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
-        self.reason, self.detail = reason, detail
+        self.reason = reason
 
 
 class CorrectionJson(CandleJson):
@@ -44,7 +47,12 @@ def body(event: Event) -> bytes:
     return event.encoded
 
 
-def missed(engine: Engine, listener: Listener, since: Mapping[Feed, int]) -> Iterator[Event]:
+def reset(reason: str, detail: str) -> bytes:
+    """What is told where something was missed for good. reason: a word for programs."""
+    return _encoder.encode({"reason": reason, "detail": detail})
+
+
+def missed(engine: Engine, listener: Standing, since: Mapping[Feed, int]) -> Iterator[Event]:
     """What was committed between `since` and the moment at which the listener began. Lost, before
     the first of it, if that is too much or not known; StoreError."""
     began = {feed: end for feed, end in listener.began.items() if listener.wanted.feed(feed)}
@@ -62,7 +70,7 @@ def missed(engine: Engine, listener: Listener, since: Mapping[Feed, int]) -> Ite
     return _replayed(engine, listener, began)
 
 
-def _replayed(engine: Engine, listener: Listener, began: Mapping[Feed, int]) -> Iterator[Event]:
+def _replayed(engine: Engine, listener: Standing, began: Mapping[Feed, int]) -> Iterator[Event]:
     for feed, end in began.items():
         while (after := listener.reached[feed]) < end:
             until = min(after + tail.AT_ONCE, end)
@@ -78,14 +86,19 @@ _TOLD = ("state", "last_error", "database_error", "retry_at")
 
 
 class Changes:
-    """The state of the service, when something but its times has changed."""
+    """The state of the service, when something but its times has changed. due: when (monotonic
+    seconds) it is to be looked at next."""
 
     def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+        self._hub, self.due = hub, hub.monotonic()
         self._known: Any = None
 
     def status(self) -> bytes | None:
-        """As JSON; None where it is what it was the last time."""
+        """As JSON; None where it is what it was the last time, or was looked at just now."""
+        now = self._hub.monotonic()
+        if now < self.due:
+            return None
+        self.due = now + STATUS_SECONDS
         feeds = [_feed(feed, state) for feed, state in sorted(self._hub.feeds.items())]
         lasting = self._hub.role, [[feed[name] for name in _LASTING] for feed in feeds]
         if lasting == self._known:

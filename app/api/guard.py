@@ -21,7 +21,7 @@ def guard() -> None:
     (X-Forwarded-...) count for nothing: anybody can send them."""
     if request.method in SAFE_METHODS:
         return
-    _check_page()
+    check_page("write")
     if services().config.api_key:
         # Whoever holds the key may come under any name; a page that tricks a browser has none.
         _check_key(services().config.api_key.encode())
@@ -56,17 +56,19 @@ def _name(host: str) -> str:
     return f"[{host}]" if host.count(":") > 1 else host.partition(":")[0]
 
 
-def _check_page() -> None:
-    """Browsers say which page a request comes from; other programs say nothing."""
+def check_page(deed: str) -> None:
+    """Problem for pages of others. Browsers say which page a request comes from; other programs
+    say nothing, or that they come from here."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.lower() != f"{request.scheme}://{request.host}".lower():
         detail = (
-            "A page of another origin may not write. Behind a proxy, pass Host and"
+            f"A page of another origin may not {deed}. Behind a proxy, pass Host and"
             " X-Forwarded-Proto on."
         )
         raise Problem(403, detail, parameter="Origin")
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise Problem(403, "A page of another site may not write.", parameter="Sec-Fetch-Site")
+        detail = f"A page of another site may not {deed}."
+        raise Problem(403, detail, parameter="Sec-Fetch-Site")
 
 
 def _check_key(key: bytes) -> None:

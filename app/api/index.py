@@ -33,6 +33,9 @@ ROUTES = {
     "GET /gaps": "windows without a fully observed candle: " + ", ".join(GAPS_NAMES),
     "GET /stream": "candles as they open, close and are corrected, as Server-sent events: "
     + ", ".join(STREAM_NAMES),
+    "GET /ws": "the same on a websocket, for what one subscribes to by messages",
+    "GET /ws/1m-2": "a websocket that tells the newest 1 to 3 candles of every pair each 5 seconds;"
+    " any stored interval",
     "POST /candlesticks": 'start building; JSON body {"exchange", "symbols": [...] or "all",'
     ' "source"}, all optional',
     "DELETE /candlesticks": "stop building: symbol, exchange, source; the candles stay",
@@ -47,12 +50,10 @@ ROUTES = {
     "GET /readyz": "200 while it can answer",
 }
 
-LINKS = {
-    route: route[4:]
-    for route in ROUTES
-    # It has to be told of which window.
-    if route.startswith("GET ") and route != "GET /candlesticks/explain"
-}
+# One has to be told of which window, and to the others no link leads.
+UNLINKED = ("GET /candlesticks/explain", "GET /ws", "GET /ws/1m-2")
+
+LINKS = {route: route[4:] for route in ROUTES if route.startswith("GET ") and route not in UNLINKED}
 
 PAGE = """<!doctype html>
 <html lang="en">

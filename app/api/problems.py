@@ -30,17 +30,20 @@ class Problem(Exception):
         self.status, self.detail, self.members = status, detail, members
         self.headers = headers or {}
 
-    def response(self) -> Response:
-        """The problem as an answer to the current request."""
-        body = {
+    def body(self, instance: str) -> dict[str, Any]:
+        """The problem as JSON. instance: the path that was asked for."""
+        return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "instance": request.path,
+            "instance": instance,
             **{name: value for name, value in self.members.items() if value},
         }
-        answer = reply(body, self.status, "application/problem+json")
+
+    def response(self) -> Response:
+        """The problem as an answer to the current request."""
+        answer = reply(self.body(request.path), self.status, "application/problem+json")
         answer.headers.extend(self.headers)
         return answer
 

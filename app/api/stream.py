@@ -5,12 +5,11 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
 from flask import Response, request
 from flask_restful import Resource
 
 from app.api.context import services
-from app.api.events import Changes, Lost, body, missed
+from app.api.events import TOO_SLOW, Changes, Lost, body, missed, reset
 from app.api.parameters import Parameters, known_exchange, known_source
 from app.api.problems import RETRY_SECONDS, Problem
 from app.api.question import SELECTING, check_stored
@@ -21,13 +20,12 @@ from app.storage.candles import SCAN
 from app.storage.database import StoreError
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
     from config import Config
 
 STREAM_NAMES = (*SELECTING[:4], "since")
 
 COMMENT_SECONDS = 15.0
-STATUS_SECONDS = 1.0
 KNOWN_SECONDS = 2.0
 """How long a listener may wait to be let in: a start takes a moment."""
 
@@ -58,7 +56,7 @@ class Stream(Resource):
         answer.call_on_close(leave)
         # Proxies would keep back what is small.
         answer.headers["X-Accel-Buffering"] = "no"
-        _bound_sending(request.environ.get("gunicorn.socket"))
+        bound_sending(request.environ.get("gunicorn.socket"))
         return answer
 
 
@@ -100,7 +98,7 @@ def _since(given: Parameters) -> Mapping[Feed, int] | None:
     return None if text is None else read_stream_id(text, "since")
 
 
-def _bound_sending(connection: socket.socket | None) -> None:
+def bound_sending(connection: socket.socket | None) -> None:
     """Notice soon a client that takes nothing, and one that has gone without a word: what is sent
     to it is never confirmed."""
     if connection is not None:
@@ -119,8 +117,7 @@ class _Frames:
         self._engine, self._listener, self._since = shared.engine, listener, since
         self._monotonic = shared.hub.monotonic
         self._changes = Changes(shared.hub)
-        now = self._monotonic()
-        self._comment_due, self._status_due = now + COMMENT_SECONDS, now
+        self._comment_due = self._monotonic() + COMMENT_SECONDS
 
     def __iter__(self) -> Iterator[bytes]:
         yield b": candles of Candlekeep\nretry: %d\n\n" % RECONNECT_MS
@@ -131,7 +128,7 @@ class _Frames:
             while True:
                 yield from self._news()
         except TooSlow:
-            yield self._reset("too_slow", "Too much has happened since the last event was taken.")
+            yield _event(b"reset", reset(*TOO_SLOW))
         except (Closed, StoreError):
             # The client comes back, and is told then what it missed.
             return
@@ -143,19 +140,17 @@ class _Frames:
             for event in missed(self._engine, self._listener, self._since):
                 yield self._frame(event)
         except Lost as lost:
-            yield self._place() + self._reset(lost.reason, lost.detail)
+            yield self._place() + _event(b"reset", reset(lost.reason, str(lost)))
 
     def _news(self) -> Iterator[bytes]:
+        status = self._changes.status()
+        if status is not None:
+            yield _event(b"status", status)
         now = self._monotonic()
-        if now >= self._status_due:
-            self._status_due = now + STATUS_SECONDS
-            status = self._changes.status()
-            if status is not None:
-                yield _event(b"status", status)
         if now >= self._comment_due:
             self._comment_due = now + COMMENT_SECONDS
             yield self._place() + b": still here\n\n"
-        due = min(self._status_due, self._comment_due)
+        due = min(self._changes.due, self._comment_due)
         frames = [
             self._frame(event)
             for event in self._listener.take(max(0.0, due - now))
@@ -170,9 +165,6 @@ class _Frames:
 
     def _place(self) -> bytes:
         return b"id: %s\n" % stream_id(self._listener.reached).encode()
-
-    def _reset(self, reason: str, detail: str) -> bytes:
-        return _event(b"reset", msgspec.json.encode({"reason": reason, "detail": detail}))
 
 
 def _event(name: bytes, data: bytes) -> bytes:

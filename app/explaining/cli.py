@@ -35,7 +35,7 @@ class CannotExplain(Exception):
     """Why not, and what to do, for the person who asked."""
 
 
-@click.command("explain", short_help="Say why a candle is what it is.")
+@click.command("explain")
 @click.argument("symbol")
 @click.argument("interval")
 @click.argument("time_", metavar="TIME")

@@ -24,7 +24,7 @@ form_option = click.option(
 )
 
 
-@click.command("fold", short_help="Fold the trades of a file into candles.")
+@click.command("fold")
 @click.argument("file", default="-")
 @click.option(
     "--interval",

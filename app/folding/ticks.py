@@ -18,7 +18,7 @@ from app.market.ticks import Rejected, canonical_symbol
 from config import ConfigError, load
 
 
-@click.command("ticks", short_help="Write ticks out of the tick log.")
+@click.command("ticks")
 @click.option(
     "--symbol",
     "symbols",

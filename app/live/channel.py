@@ -184,6 +184,18 @@ class Channel:
             opened = list(self._formed_after(formed))
             return Taken(events[::-1], opened[::-1], self._told, self._formed)
 
+    def opened(self, formed: int) -> list[Event]:
+        """How the open candles stand that have not changed after the place `formed`, oldest
+        first."""
+        with self._changed:
+            return [event for number, event in self._forming.values() if number <= formed]
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, as one who listens to nothing. Closed."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._closed, seconds):
+                raise Closed
+
     def _formed_after(self, formed: int) -> Iterator[Event]:
         """Newest first."""
         for number, event in reversed(self._forming.values()):
@@ -192,18 +204,35 @@ class Channel:
             yield event
 
 
-class Listener:
-    """One that listens: `take` again and again, ask `news` of each event, then `leave`.
+class Standing:
+    """What somebody wants to hear of, and how far they have come.
 
-    reached: the sequence of each feed up to which it knows everything; began: the same, when it
+    reached: the sequence of each feed up to which they know everything; began: the same, when they
     began to listen. What lies between an earlier knowledge and `began` is for others to look up.
     """
+
+    def __init__(self, wanted: Wanted, reached: Mapping[Feed, int]) -> None:
+        self.wanted, self.reached = wanted, dict(reached)
+        self.began: Mapping[Feed, int] = dict(reached)
+
+    def news(self, event: Event) -> bool:
+        """Whether they want to hear of it and have not; of what is committed they have after
+        that."""
+        feed = event.place.feed
+        if event.number and self.wanted.feed(feed):
+            if event.number <= self.reached.get(feed, 0):
+                return False
+            self.reached[feed] = event.number
+        return self.wanted.place(event.place)
+
+
+class Listener(Standing):
+    """One that listens: `take` again and again, ask `news` of each event, then `leave`."""
 
     def __init__(
         self, channel: Channel, wanted: Wanted, told: int, reached: Mapping[Feed, int]
     ) -> None:
-        self.wanted, self.reached = wanted, dict(reached)
-        self.began: Mapping[Feed, int] = dict(reached)
+        super().__init__(wanted, reached)
         self._channel, self._told, self._formed = channel, told, 0
         self._leave: Callable[[], None] | None = channel.leave
 
@@ -214,15 +243,10 @@ class Listener:
         self._told, self._formed = taken.told, taken.formed
         return taken.events + taken.opened
 
-    def news(self, event: Event) -> bool:
-        """Whether the listener wants to hear of it and has not; of what is committed it has after
-        that."""
-        feed = event.place.feed
-        if event.number and self.wanted.feed(feed):
-            if event.number <= self.reached.get(feed, 0):
-                return False
-            self.reached[feed] = event.number
-        return self.wanted.place(event.place)
+    def opened(self) -> list[Event]:
+        """How the open candles stand of which it was told: for what it wants to hear of from now
+        on."""
+        return self._channel.opened(self._formed)
 
     def leave(self) -> None:
         """Listen no more; may be called again."""

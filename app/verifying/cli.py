@@ -24,7 +24,7 @@ from app.working import work_off
 from config import ConfigError, load
 
 if TYPE_CHECKING:
-    from app import Services
+    from app.web import Services
 
 MOST_LINES = 1_000
 TEXT, JSON = "text", "json"
@@ -56,7 +56,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("verify", short_help="Compare stored candles with the tick log; change nothing.")
+@click.command("verify")
 @_options
 @click.option("--fingerprints", is_flag=True, help="Print a SHA-256 of each day's candles, too.")
 def verify(
@@ -83,7 +83,7 @@ def verify(
     sys.exit(1 if told.count else 0)
 
 
-@click.command("rebuild", short_help="Fold candles anew out of the tick log, and compare.")
+@click.command("rebuild")
 @_options
 @click.option("--apply", "applied", is_flag=True, help="Correct them, as revisions.")
 def rebuild(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import inspect
 
 from app import create_app
 from app.api.listings import Listings
@@ -97,9 +98,8 @@ def make_app(tmp_path, exchange, tables_of_sqlite):
         if "POLONIEX_URL" not in environment:
             services = replace(services, make_history=lambda _: exchange)
         app.extensions["candlekeep"] = services
-        if tables:
-            with app.app_context():
-                db.create_all()
+        if tables and not inspect(services.engine).has_table("candles"):
+            db.metadata.create_all(services.engine)
         return app
 
     yield make

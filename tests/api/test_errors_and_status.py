@@ -21,6 +21,8 @@ PATHS = (
     "/candlesticks/explain",
     "/gaps",
     "/stream",
+    "/ws",
+    "/ws/1m-2",
     "/markets",
     "/candle-sticke",
     "/api/candles",

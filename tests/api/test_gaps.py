@@ -312,7 +312,7 @@ def kinds(feed, interval):
     return found
 
 
-@pytest.mark.parametrize("seed", seeds(6, 24))
+@pytest.mark.parametrize("seed", seeds(5, 24))
 def test_pages_meet_every_gap_once(random_feed, monkeypatch, seed):
     engine, draw = random_feed[0], random.Random(seed)
     monkeypatch.setattr(candles, "SCAN", draw.choice([40, 100, 50_000]))

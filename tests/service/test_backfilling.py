@@ -6,14 +6,19 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import create_engine, select
 
+from app import create_app
+from app.backfilling import backfill as backfill_command
 from app.market.candles import Fold
 from app.market.ticks import Tick
 from app.simulator.server import Server
 from app.storage.tables import candle_revisions, candles, series, tasks
+from config import load
 from tests.service.conftest import ROOT
 from tests.support import eventually
 
@@ -35,7 +40,7 @@ def service(make_service, market):
     found = make_service(
         "one", SOURCE="trades", SYMBOLS="", POLONIEX_URL=market.url, POLONIEX_WS_URL=ws
     )
-    assert found.flask("db", "upgrade").returncode == 0
+    found.upgrade()
     return found
 
 
@@ -156,9 +161,13 @@ def test_the_running_service_is_asked_and_goes_on_building(service, market):
         (["--symbol", SYMBOL, "--start", "2026-01-01", "--exchange", "polo"], "poloniex"),
     ],
 )
-def test_what_cannot_be_done_is_said_and_changes_nothing(service, arguments, expected):
-    done = service.flask("backfill", *arguments)
-    assert done.returncode == 2 and expected in done.stderr
+def test_what_cannot_be_done_is_said_and_changes_nothing(service, monkeypatch, arguments, expected):
+    """In the process of the tests; the next test starts one."""
+    app = create_app(load(service.environment))
+    monkeypatch.setitem(sys.modules, "wsgi", SimpleNamespace(app=app, make_runner=None))
+    done = CliRunner().invoke(backfill_command, arguments)
+    app.extensions["candlekeep"].engine.dispose()
+    assert done.exit_code == 2 and expected in done.stderr
     assert progress(service) == 0
 
 

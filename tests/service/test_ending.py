@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.api.test_websocket import HANDSHAKE
+from tests.exchanges.peer import frame
 from tests.service.processes import (
     MOST_SECONDS,
     QUICK,
@@ -69,6 +71,16 @@ class Clients:
         path = "/candlesticks?format=csv&interval=1s"
         self.say(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n", receive=4096)
 
+    def listening(self):
+        """A stream's and two websockets' clients, none of which says farewell."""
+        head = "GET {} HTTP/1.1\r\nHost: localhost\r\n"
+        self.say(head.format("/stream") + "\r\n")
+        asking = "".join(f"{name}: {value}\r\n" for name, value in HANDSHAKE.items())
+        for path in ("/ws/1s-1", "/ws"):
+            client = self.say(head.format(path) + asking + "\r\n")
+            assert b"HTTP/1.1 101 " in client.recv(4096)
+        client.sendall(frame(b'{"action":"subscribe"}', mask=b"mask"))
+
     def slowly_reading(self):
         self.never_reading()
         threading.Thread(target=self._read, args=(self.open[-1],), daemon=True).start()
@@ -113,6 +125,14 @@ def fill(service, rows=120_000):
     connection.close()
 
 
+def everything(client):
+    """What comes to the end."""
+    found = b""
+    while data := client.recv(65536):
+        found += data
+    return found
+
+
 def test_it_ends_in_time_and_orderly_whatever_clients_hold_open(
     exchange, make_service, make_clients
 ):
@@ -128,10 +148,14 @@ def test_it_ends_in_time_and_orderly_whatever_clients_hold_open(
         clients.half_posted()
         clients.never_reading()
         clients.slowly_reading()
+        clients.listening()
     assert service.get("/livez")
     assert end(service) < MOST_SECONDS
     log = service.log.read_text()
     assert "SIGKILL" not in log and "did not end in time" not in log, log
+    assert "Traceback" not in log, log
+    # The last one is told why: that the service goes away.
+    assert (1001).to_bytes(2) + b"the service ends" in everything(clients.open[-1])
 
 
 @pytest.mark.campaign
@@ -159,7 +183,7 @@ def test_a_worker_whose_master_was_killed_ends_and_leaves_its_place_to_another(
     begin = time.monotonic()
     os.kill(service.process.pid, signal.SIGKILL)
     service.process.wait()
-    eventually(lambda: owner_pid(service) is None, 4)
+    eventually(lambda: owner_pid(service) is None, MOST_SECONDS)
     eventually(lambda: worker not in group(service.process.pid), MOST_SECONDS)
     assert time.monotonic() - begin < MOST_SECONDS
     service.start()
@@ -227,7 +251,7 @@ def test_an_ended_demo_leaves_no_process_behind(tmp_path, moment, to_all):
         else:
             process.terminate()
         process.wait(20)
-        eventually(lambda: not group(process.pid), 2)
+        eventually(lambda: not group(process.pid), 10)
     finally:
         for pid in group(process.pid):
             os.kill(pid, signal.SIGKILL)

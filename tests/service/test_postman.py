@@ -149,7 +149,7 @@ def test_every_request_is_answered_as_its_script_expects_without_candles_and_wit
             POLONIEX_URL=simulator.url,
             POLONIEX_LEGACY_URL=simulator.url,
         )
-        assert service.flask("db", "upgrade").returncode == 0
+        service.upgrade()
         service.start()
         eventually(service.ready, 20)
         run(service)

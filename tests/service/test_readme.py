@@ -38,7 +38,7 @@ def test_the_examples_give_the_answers_shown(make_service):
             POLONIEX_URL=simulator.url,
             POLONIEX_LEGACY_URL=simulator.url,
         )
-        assert service.flask("db", "upgrade").returncode == 0
+        service.upgrade()
         service.start()
         eventually(service.ready, 20)
         path = "/candlesticks?symbol=BTC_USDT&limit=5"

@@ -1,14 +1,18 @@
 """`flask rebuild --apply` as a process of its own, with the service and without it, after somebody
 has changed what is stored."""
 
+import os
 import signal
 from decimal import Decimal
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import create_engine, select, text
 
 from app.simulator.server import Server
 from app.storage.tables import candle_revisions, candles
+from app.verifying.cli import rebuild, verify
 from tests.support import eventually
 
 SECOND = 1000
@@ -26,7 +30,7 @@ def service(make_service):
             POLONIEX_URL=market.url,
             POLONIEX_WS_URL=ws,
         )
-        assert found.flask("db", "upgrade").returncode == 0
+        found.upgrade()
         found.start()
         eventually(found.ready, 20)
         eventually(lambda: found.get("/candlesticks?interval=10s&min_coverage=1")["data"], 40)
@@ -41,6 +45,12 @@ def run(service, statement, write=False):
             return None if write else result.all()
     finally:
         engine.dispose()
+
+
+def ask(service, command, *arguments):
+    """A command that only reads, in the process of the tests."""
+    with patch.dict(os.environ, service.environment, clear=True):
+        return CliRunner().invoke(command, arguments)
 
 
 def flip(service):
@@ -61,13 +71,13 @@ def test_what_was_changed_is_put_right_in_the_open(service, alone):
     if alone:
         service.kill(signal.SIGTERM)
     whole, second = flip(service) if not alone else flip_stopped(service)
-    found = service.flask("verify")
-    assert found.returncode == 1 and "high: stored 999999" in found.stdout
-    arguments = ["rebuild", "--start", str(whole), "--end", str(whole + 10 * SECOND)]
-    shown = service.flask(*arguments)
-    assert shown.returncode == 1 and "would change" in shown.stdout
+    found = ask(service, verify)
+    assert found.exit_code == 1 and "high: stored 999999" in found.stdout
+    arguments = ["--start", str(whole), "--end", str(whole + 10 * SECOND)]
+    shown = ask(service, rebuild, *arguments)
+    assert shown.exit_code == 1 and "would change" in shown.stdout
     assert run(service, select(candle_revisions)) == [], "it only looked"
-    done = service.flask(*arguments, "--apply")
+    done = service.flask("rebuild", *arguments, "--apply")
     assert done.returncode == 0 and "all was corrected" in done.stdout, done.stdout + done.stderr
     changed = select(candles.c.interval_ms, candles.c.open_time, candles.c.cause).where(
         candles.c.revision > 1
@@ -76,7 +86,7 @@ def test_what_was_changed_is_put_right_in_the_open(service, alone):
     assert (10 * SECOND, whole, "rebuild") in run(service, changed)
     assert {row[2] for row in run(service, changed)} == {"rebuild"}
     assert len(run(service, changed)) == len(run(service, select(candle_revisions))) <= 3
-    assert service.flask("verify").returncode == 0
+    assert ask(service, verify).exit_code == 0
 
 
 def flip_stopped(service):

@@ -40,7 +40,7 @@ def simulated():
 
 def begin(make_service, simulated, name, **environment):
     service = make_service(name, **{**SETTINGS, **simulated.settings, **environment})
-    assert service.flask("db", "upgrade").returncode == 0
+    service.upgrade()
     service.start()
     eventually(service.ready, 20)
     return service
@@ -68,7 +68,7 @@ def agrees(tape, service, symbols):
         ) >= tape.end
 
     eventually(closed, 20)
-    deadline = wall_clock() + 8_000
+    deadline = wall_clock() + 30_000
     while (found := tape.problems(service, symbols)) and wall_clock() < deadline:
         wait_until(wall_clock() + 200)
     assert found == []

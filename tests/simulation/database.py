@@ -24,6 +24,43 @@ def template(folder: Path) -> Path:
     return folder / "candlekeep.db"
 
 
+_spare: list[Engine] = []
+"""Without connections. An engine compiles each statement once: a run with engines of its own would
+spend a sixth of its time on that."""
+
+
+class _Lent:
+    """An engine for the database of a folder, until it is given back."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "candlekeep.db"
+        self.engine = _spare.pop() if _spare else _new_engine(folder)
+        self._listeners: list[tuple[str, Callable[..., None]]] = []
+        self.listen("do_connect", self._at_its_place)
+
+    def listen(self, name: str, listener: Callable[..., None]) -> None:
+        """Until it is given back."""
+        event.listen(self.engine, name, listener)
+        self._listeners.append((name, listener))
+
+    def _at_its_place(self, _dialect: Any, _record: Any, arguments: list[Any], _more: Any) -> None:
+        arguments[0] = str(self._path)
+
+    def give_back(self) -> None:
+        self.engine.dispose()
+        for name, listener in self._listeners:
+            event.remove(self.engine, name, listener)
+        vars(self.engine.dialect).pop("do_commit", None)
+        _spare.append(self.engine)
+
+
+def _new_engine(folder: Path) -> Engine:
+    url = sqlite_url(folder)
+    engine = create_engine(url, **engine_options(url, 1))
+    prepare(engine)
+    return engine
+
+
 class Database:
     """point: called with the name of each moment in which the process may end. `away`: whether it
     can be reached; `breaks`, `unknown`: the chance that a statement fails, and that a commit seems
@@ -37,22 +74,16 @@ class Database:
         self._random, self._point = random, point
         self.away, self.breaks, self.unknown = False, 0.0, 0.0
         self.commits = 0
-        self.engine = self._engine(folder)
-        self.readers = create_engine(sqlite_url(folder), **engine_options(sqlite_url(folder), 1))
-        prepare(self.readers)
-
-    def _engine(self, folder: Path) -> Engine:
-        engine = create_engine(sqlite_url(folder), **engine_options(sqlite_url(folder), 1))
-        prepare(engine)
-        event.listen(engine, "engine_connect", self._connected)
-        event.listen(engine, "before_cursor_execute", self._executes)
-        really = engine.dialect.do_commit
+        self._writer, self._reader = _Lent(folder), _Lent(folder)
+        self.engine, self.readers = self._writer.engine, self._reader.engine
+        self._writer.listen("engine_connect", self._connected)
+        self._writer.listen("before_cursor_execute", self._executes)
+        really = self.engine.dialect.do_commit
 
         def commit(connection: Any) -> None:
             self._commit(really, connection)
 
-        engine.dialect.do_commit = commit  # type: ignore[method-assign]
-        return engine
+        self.engine.dialect.do_commit = commit  # type: ignore[method-assign]
 
     def _connected(self, _connection: Any) -> None:
         self._point("connect")
@@ -80,5 +111,5 @@ class Database:
 
     def close(self) -> None:
         """For good."""
-        self.engine.dispose()
-        self.readers.dispose()
+        self._writer.give_back()
+        self._reader.give_back()

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from app.storage.database import creation_sql, database_url
 from app.storage.tables import db
+from tests.migrating import migrate
 from tests.support import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -58,27 +59,20 @@ def test_three_processes_may_migrate_at_once_and_it_gives_the_tables_of_the_code
 
 def test_a_migration_that_was_killed_halfway_finds_its_way(url, tmp_path):
     # MySQL has committed what had been created; the version was not written.
-    assert finish(upgrade(url, tmp_path))[0] == 0
+    migrate(url, tmp_path)
     engine = create_engine(url)
     with engine.begin() as connection:
         for table in ("subscriptions", "feed_positions", "alembic_version"):
             connection.execute(text(f"DROP TABLE {table}"))
     engine.dispose()
-    code, output = finish(upgrade(url, tmp_path))
-    assert code == 0, output
+    migrate(url, tmp_path)
     assert set(db.metadata.tables) <= tables(url)
 
 
 @pytest.fixture
 def first_version(url, tmp_path):
     """The database as the first migration left it, with a 1m and a 5s candle in it."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url.render_as_string(hide_password=False),
-        "DATA_DIR": str(tmp_path),
-    }
-    command = [sys.executable, "-m", "flask", "db", "upgrade", "0001"]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    migrate(url, tmp_path, "0001")
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (
@@ -96,8 +90,7 @@ def first_version(url, tmp_path):
 
 
 def test_rows_of_the_first_version_are_kept_and_people_find_them_in_a_view(first_version, tmp_path):
-    code, output = finish(upgrade(first_version, tmp_path))
-    assert code == 0, output
+    migrate(first_version, tmp_path)
     engine = create_engine(first_version)
     with engine.connect() as connection:
         connection.execute(text("SET time_zone = '-05:00'")) if "mysql" in engine.name else None

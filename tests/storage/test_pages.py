@@ -2,6 +2,7 @@
 direction, filling and page length, with few rows to scan."""
 
 import random
+from bisect import bisect_left
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -108,6 +109,9 @@ class Truth:
         return rows
 
     def store(self, engine, stored=STORED, since=BEGIN):
+        times = {}
+        for symbol, time in sorted(self.ticks):
+            times.setdefault(symbol, []).append(time)
         store = FeedStore(engine, "poloniex", "ticker")
         epoch = store.take_over("log", 0).epoch
         subscriptions.start(engine, "poloniex", "ticker", ["*"], since)
@@ -115,7 +119,7 @@ class Truth:
         found = []
         for interval in stored:
             for (start, symbol), row in self.candles(interval).items():
-                first = min(time for (name, time) in self.ticks if name == symbol and time >= start)
+                first = times[symbol][bisect_left(times[symbol], start)]
                 bar = Bar(*row[:5], first, first)
                 reasons = tuple(filter(None, row[6].split(",")))
                 found.append(Candle(symbol, start, interval, bar, row[5], reasons))
@@ -188,7 +192,7 @@ def scan(choose, intervals):
     return choose.choice([least * len(intervals) * choose.choice([1, 2, 3]), 5_000])
 
 
-@pytest.mark.parametrize("seed", seeds(12, 60))
+@pytest.mark.parametrize("seed", seeds(8, 60))
 def test_pages_are_what_an_independent_computation_gives(small, monkeypatch, seed):
     truth, engine = small(seed % 4)
     choose = random.Random(seed)
