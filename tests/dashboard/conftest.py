@@ -98,8 +98,9 @@ class Visit:
         return self.page.inner_text(selector)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all: making them takes longer than most tests."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 800}, timezone_id="UTC", color_scheme="dark"
     )
@@ -109,5 +110,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def visit(context: BrowserContext, service: Service) -> Visit:
-    return Visit(context.new_page(), service.base)
+def visit(context: BrowserContext, service: Service) -> Iterator[Visit]:
+    page = context.new_page()
+    yield Visit(page, service.base)
+    page.evaluate("localStorage.clear()")
+    page.close()

@@ -31,44 +31,57 @@ export class Bands {
 
   updateAllViews() {}
 
+  /** Bands lie below the grid, what is written on them above it. */
   paneViews() {
-    const draw = (target) => target.useBitmapCoordinateSpace((scope) => this.#draw(scope));
-    return [{ zOrder: () => "bottom", renderer: () => ({ draw }) }];
+    return [
+      this.#view("bottom", (paper) => this.#bands(paper, (...place) => this.#hatch(...place))),
+      this.#view("normal", (paper) => {
+        this.#bands(paper, (...place) => this.#name(...place));
+        for (let place = paper.first; place <= paper.last; place += 1) this.#mark(paper, place);
+      }),
+    ];
   }
 
-  #draw({ context, bitmapSize, horizontalPixelRatio: ratio }) {
+  #view(zOrder, draw) {
+    const onto = (scope) => {
+      const paper = this.#paper(scope);
+      if (paper) draw(paper);
+    };
+    const renderer = { draw: (target) => target.useBitmapCoordinateSpace(onto) };
+    return { zOrder: () => zOrder, renderer: () => renderer };
+  }
+
+  /** What there is to draw on, and which rows are to be seen. */
+  #paper({ context, bitmapSize, horizontalPixelRatio: ratio }) {
     const scale = this.#chart?.timeScale();
     const range = scale?.getVisibleLogicalRange();
-    if (!range) return;
+    if (!range) return null;
     const first = Math.max(0, Math.floor(range.from));
     const last = Math.min(this.#rows.length - 1, Math.ceil(range.to));
     const edge = (place) => (scale.logicalToCoordinate(place) - this.#half(scale)) * ratio;
-    const paper = { context, ratio, height: bitmapSize.height, edge };
-    this.#bands(paper, first, last);
-    for (let place = first; place <= last; place += 1) this.#mark(paper, place);
+    return { context, ratio, height: bitmapSize.height, edge, first, last };
   }
 
   #half(scale) {
     return (scale.logicalToCoordinate(1) - scale.logicalToCoordinate(0)) / 2;
   }
 
-  /** Neighbors without an observation are one band. */
-  #bands(paper, first, last) {
+  /** Neighbors without an observation are one band. draw(paper, left, width, row) */
+  #bands(paper, draw) {
     let begin = null;
-    for (let place = first; place <= last + 1; place += 1) {
-      const row = this.#rows[place];
-      const gap = place <= last && row && kindOf(row) === "gap";
+    for (let place = paper.first; place <= paper.last + 1; place += 1) {
+      const gap = place <= paper.last && kindOf(this.#rows[place]) === "gap";
       if (gap && begin === null) begin = place;
       if (!gap && begin !== null) {
-        this.#band(paper, begin, place);
+        const left = paper.edge(begin);
+        const width = Math.max(paper.edge(place) - left, paper.ratio);
+        draw(paper, left, width, this.#rows[begin]);
         begin = null;
       }
     }
   }
 
-  #band({ context, ratio, height, edge }, begin, end) {
-    const left = edge(begin);
-    const width = Math.max(edge(end) - left, ratio);
+  #hatch({ context, ratio, height }, left, width) {
     context.save();
     context.beginPath();
     context.rect(left, 0, width, height);
@@ -83,18 +96,18 @@ export class Bands {
       context.lineTo(x + height, 0);
     }
     context.stroke();
-    this.#name(context, ratio, left, width, height, this.#rows[begin].reasons);
     context.restore();
   }
 
   /** The reason, across or upwards, where there is room for it. */
-  #name(context, ratio, left, width, height, reasons) {
+  #name({ context, ratio, height }, left, width, { reasons }) {
     const text = reasonText(reasons);
     context.font = `${11 * ratio}px system-ui, sans-serif`;
     const long = context.measureText(text).width + 8 * ratio;
     const high = 18 * ratio;
     const across = long + 4 * ratio <= width;
     if (!across && (high > width || long + 16 * ratio > height)) return;
+    context.save();
     context.translate(left + width / 2, across ? high : 8 * ratio + long / 2);
     if (!across) context.rotate(-Math.PI / 2);
     context.fillStyle = this.#colors.paper;
@@ -103,6 +116,7 @@ export class Bands {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.fillText(text, 0, 0);
+    context.restore();
   }
 
   #mark({ context, ratio, height, edge }, place) {

@@ -94,6 +94,8 @@ export class Chart {
         no_trade: color("strip"),
       },
     };
+    // Of the last candle's own, a hollow one would give none.
+    this.candles.applyOptions({ priceLineColor: color("accent") });
     const grid = { color: color("grid") };
     this.chart.applyOptions({
       layout: { background: { color: color("paper") }, textColor: color("muted") },

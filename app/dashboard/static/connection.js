@@ -3,7 +3,9 @@
 import { clock, duration } from "./format.js";
 import { tell } from "./news.js";
 import { at, say } from "./page.js";
+import { zone } from "./settings.js";
 
+const WORDS = { connecting: "connecting", live: "live", off: "nothing to follow" };
 const AWAY_MS = 10_000;
 
 export class Connection {
@@ -33,10 +35,12 @@ export class Connection {
     this.#draw();
   }
 
-  /** Whether the service answers requests. */
+  /** Whether the service answers requests; true if it does again. */
   answers(answers) {
+    const again = answers && !this.#answers;
     this.#answers = answers;
     this.#draw();
+    return again;
   }
 
   /** feed: the one on show, of the status, or undefined. */
@@ -44,7 +48,7 @@ export class Connection {
     const good = feed?.last_good_poll;
     const away =
       feed?.last_error && (good === null || Date.now() + (feed.offset ?? 0) - good > AWAY_MS);
-    const since = good ? ` since ${clock(good, undefined, true)}` : "";
+    const since = good ? ` since ${clock(good, zone(), true)}` : "";
     this.#exchange = away ? `${feed.exchange} does not answer${since} (${feed.last_error}).` : "";
     this.#draw();
   }
@@ -56,7 +60,7 @@ export class Connection {
     pill.dataset.state = state;
     say(
       at("connection-text"),
-      state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : state,
+      state === "waiting" ? `again in ${seconds} s` : away ? "reconnecting" : WORDS[state],
     );
     const next = state === "waiting" ? `Next try in ${seconds} s.` : "Trying now …";
     const text = away ? `${this.#lost()} ${next}` : this.#exchange;
@@ -68,7 +72,7 @@ export class Connection {
   }
 
   #lost() {
-    const since = clock(this.#lostAt, undefined, true);
+    const since = clock(this.#lostAt, zone(), true);
     if (!this.#answers) return `The service is away since ${since}. What you see is from before.`;
     return `No live stream since ${since}. Candles are read every few seconds instead.`;
   }

@@ -111,7 +111,7 @@ async function readStatus() {
     stream.suspect();
     return;
   }
-  connection.answers(true);
+  if (connection.answers(true)) stream.retry();
   statusChanged();
   if (choice && before !== JSON.stringify(known)) showSeries();
 }
@@ -211,6 +211,7 @@ function showEmpty(problem) {
 }
 
 async function showSlow() {
+  if (series.refused) return;
   const series_ = { exchange: choice.exchange, symbol: choice.symbol, source: choice.source };
   const steps = [
     () => showCoverage(series_, closedThrough() ?? Date.now()),
@@ -240,7 +241,10 @@ async function begin() {
     choice: () => choice,
     choose,
     pick: () => picker.open(choice),
-    onZone: () => legend(cursor),
+    onZone: () => {
+      legend(cursor);
+      showSlow();
+    },
   });
   const first = firstChoice(known, index);
   watch.show(

@@ -2,6 +2,7 @@
 
 import { clock } from "./format.js";
 import { at, make, say } from "./page.js";
+import { zone } from "./settings.js";
 
 const KEPT = 50;
 
@@ -9,7 +10,7 @@ const KEPT = 50;
 export function tell(kind, text) {
   const list = at("news");
   list.querySelector(".quiet")?.remove();
-  const time = make("time", "", clock(Date.now(), undefined, true));
+  const time = make("time", "", clock(Date.now(), zone(), true));
   list.prepend(make("li", kind, time, " ", text));
   while (list.children.length > KEPT) list.lastElementChild.remove();
   say(at("said"), text);

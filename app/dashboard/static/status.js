@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { kindOf } from "./candles.js";
 import { bytes, clock, duration, moment, percent, reasonText } from "./format.js";
 import { at, make, say } from "./page.js";
+import { zone } from "./settings.js";
 
 const STRIP_MS = 12 * 3_600_000;
 const CELL_MS = 600_000;
@@ -41,9 +42,7 @@ function feedOf(feed) {
   );
   const lag = feed.lag_ms ?? null;
   if (lag !== null)
-    head.append(
-      make("span", `lag number${lag > SLOW_MS ? " slow" : ""}`, `${duration(lag)} behind`),
-    );
+    head.append(make("span", `lag number${lag > SLOW_MS ? " slow" : ""}`, `lag ${duration(lag)}`));
   const box = make("div", "", head);
   const counts = [
     [total(feed.errors), "failed requests"],
@@ -61,7 +60,7 @@ function feedOf(feed) {
 }
 
 function errorText(feed) {
-  const when = feed.last_error_time ? ` at ${moment(feed.last_error_time, undefined, true)}` : "";
+  const when = feed.last_error_time ? ` at ${moment(feed.last_error_time, zone(), true)}` : "";
   const retry =
     feed.retry_at && feed.retry_at > Date.now()
       ? `; next try in ${duration(feed.retry_at - Date.now())}`
@@ -100,7 +99,7 @@ function cell(row, time) {
     : kind === "open"
       ? "still forming"
       : `${percent(row.coverage)} ${reasonText(row.reasons)}`;
-  found.title = `${clock(time)} ${why}`;
+  found.title = `${clock(time, zone())} ${why}`;
   if (row && row.closed && row.coverage < 1)
     found.style.setProperty("--seen", String(row.coverage));
   return found;
@@ -126,7 +125,11 @@ function showLacks(rows) {
 
 function lackOf({ open_time: start, end, coverage, reasons }) {
   const seen = coverage ? percent(coverage) : "nothing";
-  return make("li", "", `${clock(start)}–${clock(end)}: ${seen} (${reasonText(reasons)})`);
+  return make(
+    "li",
+    "",
+    `${clock(start, zone())}–${clock(end, zone())}: ${seen} (${reasonText(reasons)})`,
+  );
 }
 
 /** How far closed candles of a series say the same as the exchange's own. */
@@ -170,8 +173,8 @@ export async function showStored({ exchange, symbol, source }, interval, status)
   const facts = [];
   if (first.data[0] && last.data[0]) {
     facts.push(
-      [`${symbol} from`, moment(first.data[0].open_time)],
-      ["to", moment(last.data[0].close_time + 1)],
+      [`${symbol} from`, moment(first.data[0].open_time, zone())],
+      ["to", moment(last.data[0].close_time + 1, zone())],
     );
   } else {
     facts.push([symbol, "nothing yet"]);

@@ -3,6 +3,7 @@
 import { Problem, get } from "./api.js";
 import { change, clock } from "./format.js";
 import { at, make, say } from "./page.js";
+import { zone } from "./settings.js";
 
 const MOST = 12;
 const DAY_MS = 86_400_000;
@@ -98,7 +99,7 @@ export class Watch {
     const then = Date.now() - DAY_MS;
     const before = (await get("/candlesticks", { ...asked, end: then })).data[0];
     const first = before ?? (await get("/candlesticks", { ...asked, start: then })).data[0];
-    const since = before ? "in 24 h" : `since ${clock(first.open_time)}`;
+    const since = before ? "in 24 h" : `since ${clock(first.open_time, zone())}`;
     const known = this.known(one);
     this.#bases.set(nameOf(one), { ...known, base: before ? before.close : first.open, since });
     this.price(one, newest.close, newest.close_time);
