@@ -103,7 +103,7 @@ def merged(bars: Sequence[Bar]) -> Bar | None:
     columns = zip(*bars, strict=True)
     opens, highs, lows, closes, counts, firsts, lasts, *sizes, low_ids, high_ids, origins = columns
     with localcontext(EXACT):
-        volume, quote, bought = (None if None in some else sum(some) for some in sizes)
+        volume, quote, bought = (_total(some) for some in sizes)
     return Bar(
         opens[0],
         max(highs),
@@ -119,6 +119,12 @@ def merged(bars: Sequence[Bar]) -> Bar | None:
         max((one for one in high_ids if one is not None), default=None),
         origins[0] if len(set(origins)) == 1 else EXCHANGE,
     )
+
+
+def _total(sizes: Sequence[Decimal | None]) -> Decimal | None:
+    """What is unknown in a part is unknown in the whole."""
+    known = [size for size in sizes if size is not None]
+    return sum(known, _ZERO) if len(known) == len(sizes) else None
 
 
 def vwap(volume: Decimal | None, quote_volume: Decimal | None) -> Decimal | None:
