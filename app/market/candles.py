@@ -202,9 +202,9 @@ class Fold:
             self._first = self._last = edge
             self._high = self._low = price
         else:
-            if edge[:2] < self._first[:2]:
+            if time < (first := self._first)[0] or (time == first[0] and sequence < first[1]):
                 self._first = edge
-            if edge[:2] >= self._last[:2]:
+            if time > (last := self._last)[0] or (time == last[0] and sequence >= last[1]):
                 self._last = edge
             if price > self._high:
                 self._high = price
