@@ -3,6 +3,7 @@ and where the time goes: the exchange, the database, the disk of the log, SQLAlc
 ours. On another database than SQLite: `python -m benchmarks.backfilling <its URL>`, whose tables
 are made anew."""
 
+import gc
 import sys
 import tempfile
 import threading
@@ -167,6 +168,8 @@ def _measure(folder: Path, url: str, server: _Server) -> Row:
     builder.load()
     span = NOW - DAYS * DAY, NOW - 10 * MINUTE
     task = tasks.ask(engine, tasks.BACKFILL, FEED, "BTC_USDT", *span, NOW)
+    # As the service does.
+    gc.freeze()
     spent, clock, disk = _Spent(engine), NOW, _Disk(files._sync)
     files._sync, asked_before = disk, server.seconds
     begun = time.perf_counter()
@@ -176,6 +179,7 @@ def _measure(folder: Path, url: str, server: _Server) -> Row:
             pass
         progress.decided, progress.settled = builder.decided, builder.settled
     whole = time.perf_counter() - begun
+    gc.unfreeze()
     files._sync = disk._sync
     found = tasks.task(engine, task.id)
     assert found is not None and found.state == tasks.DONE
