@@ -2,8 +2,21 @@
 feed can be trusted. Works within the transactions of others."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app.market.coverage import FOREVER, SEQUENCE_GAP, Period, Span
 from app.market.ids import Hole, Line
@@ -25,16 +38,29 @@ Feed = tuple[str, str]
 """(exchange, source)"""
 
 
+def _touching(table: Table, *more: str) -> Select[Any]:
+    """What touches `[start, end)` of a feed. To be put together once, as that takes longer than
+    the database does, and every commit asks for it."""
+    return (
+        select(
+            table.c.symbol, table.c.start_time, table.c.end_time, *(table.c[one] for one in more)
+        )
+        .where(table.c.exchange == bindparam("exchange"), table.c.source == bindparam("source"))
+        .where(table.c.end_time > bindparam("start"), table.c.start_time < bindparam("end"))
+    )
+
+
+_SPANS, _GAPS = _touching(unobserved, "reason"), _touching(missing_ids)
+_COVERS, _TOLD = _touching(recovered), _touching(histories)
+
+
 def spans(connection: Connection, feed: Feed, start: int, end: int) -> list[Span]:
     """Those of all symbols that touch `[start, end)` (ms), missing trades among them."""
-    table = unobserved.c
-    query = select(table.symbol, table.start_time, table.end_time, table.reason)
-    query = query.filter_by(**_key(feed)).where(table.end_time > start, table.start_time < end)
-    found = [Span(*row) for row in connection.execute(query)]
-    gaps = missing_ids.c
-    ids = select(gaps.symbol, gaps.start_time, gaps.end_time).filter_by(**_key(feed))
-    ids = ids.where(gaps.end_time > start, gaps.start_time < end)
-    return found + [Span(*row, SEQUENCE_GAP) for row in connection.execute(ids)]
+    here = {**_key(feed), "start": start, "end": end}
+    found = [Span(*row) for row in connection.execute(_SPANS, here)]
+    for symbol, first, last in connection.execute(_GAPS, here):
+        found.append(Span(symbol, first, last, SEQUENCE_GAP))
+    return found
 
 
 def holes(connection: Connection, feed: Feed, since: int) -> dict[str, list[Hole]]:
@@ -103,18 +129,19 @@ def write_lines(connection: Connection, feed: Feed, found: Mapping[str, Line]) -
 
 def covers(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What was fetched afterwards and touches `[start, end)` (ms)."""
-    return _ranges(recovered, connection, feed, start, end)
+    return _ranges(_COVERS, connection, feed, start, end)
 
 
 def told(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What the exchange's own candles have told of and touches `[start, end)` (ms)."""
-    return _ranges(histories, connection, feed, start, end)
+    return _ranges(_TOLD, connection, feed, start, end)
 
 
-def _ranges(table: Table, connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
-    query = select(table.c.symbol, table.c.start_time, table.c.end_time).filter_by(**_key(feed))
-    query = query.where(table.c.end_time > start, table.c.start_time < end)
-    return [Cover(*row) for row in connection.execute(query)]
+def _ranges(
+    query: Select[Any], connection: Connection, feed: Feed, start: int, end: int
+) -> list[Cover]:
+    here = {**_key(feed), "start": start, "end": end}
+    return [Cover(*row) for row in connection.execute(query, here)]
 
 
 def by_symbol(found: Iterable[Cover]) -> dict[str, list[Period]]:
