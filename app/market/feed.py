@@ -35,8 +35,8 @@ class FeedFold:
         """Closed windows that the last batch had ticks of, and when these were (ms): they are to be
         folded anew, see `correct`."""
         self.reach = 0
-        """Trades of closed windows that open before this (ms) are counted and nothing else, as they
-        could not be folded in: neither do they fill a hole."""
+        """Trades of closed windows that open before this (ms) are counted and, if they had not come
+        before, missing, as they could not be folded in: neither do they fill a hole."""
         self._series: dict[str, Series] = {}
         self._unseen = Unseen(pace.grace)
         self._resumed = Resume(0)

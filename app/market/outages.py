@@ -25,11 +25,14 @@ class Outages:
 
     def add(self, spans: Iterable[Span]) -> None:
         """Time that was not observed."""
+        new: dict[str, list[Period]] = {}
         for symbol, start, end, reason in spans:
             if reason == CLOCK_STEP:
                 self._steps = _united([*self._steps, (start, end)])
             elif reason != SEQUENCE_GAP:
-                self._known[symbol] = _united([*self._known.get(symbol, ()), (start, end)])
+                new.setdefault(symbol, []).append((start, end))
+        for symbol, found in new.items():
+            self._known[symbol] = _united([*self._known.get(symbol, ()), *found])
 
     def forget(self, now: int) -> None:
         """What ended so long before `now` tells nothing any more."""
@@ -49,10 +52,9 @@ class Outages:
         found = [one for one in known if self._crosses(one, hole)]
         if not found:
             return hole
-        start = max(hole.start, min(found)[0] - self._margin)
-        return hole._replace(
-            start=start, end=min(hole.end, max(e for _, e in found) + self._margin)
-        )
+        first, last = min(start for start, _ in found), max(end for _, end in found)
+        start, end = first - self._margin, last + self._margin
+        return hole._replace(start=max(hole.start, start), end=min(hole.end, end))
 
     def _crosses(self, outage: Period, hole: Hole) -> bool:
         """Whether an outage lies between the two trades. One of its first moments may have come

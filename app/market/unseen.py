@@ -55,9 +55,10 @@ class Unseen:
 
     def spans(self, found: Iterable[Span], told: int = 0) -> None:
         """Time that was not observed. told: what closed before it (ms) has been told already."""
+        found = list(found)
+        self._outages.add(found)
         for span in found:
             self._keep(span)
-            self._outages.add([span])
             self._new_spans.append(span)
             if span.start < told:
                 self._again.append(span.start)

@@ -14,7 +14,7 @@ TIMES = {"after_time": "start_time", "before_time": "end_time"}
 def upgrade():
     """Finds its way after a crash in the middle, as every migration here."""
     there = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("missing_ids")}
-    for name in TIMES.keys() - there:
+    for name in (one for one in TIMES if one not in there):
         column = sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
         op.add_column("missing_ids", column)
     rows = sa.table("missing_ids", *map(sa.column, (*TIMES, *TIMES.values())))

@@ -100,16 +100,11 @@ def test_what_is_too_old_to_be_remembered_may_have_been_an_outage():
 
 
 def test_only_so_many_are_remembered_and_what_is_forgotten_limits_nothing():
-    outages = Outages(0)
-    many = 2 * MOST_OUTAGES
-    # All at once, and then one by one: that way it takes as long as it does in a week.
-    outages.add([Span(ALL, NOW + 10 * n, NOW + 10 * n + 5, OUTAGE) for n in range(1)])
-    outages._known[ALL] = [(NOW + 10 * n, NOW + 10 * n + 5) for n in range(MOST_OUTAGES)]
-    for n in range(MOST_OUTAGES, MOST_OUTAGES + 3):
-        outages.add([Span(ALL, NOW + 10 * n, NOW + 10 * n + 5, OUTAGE)])
+    outages, many = Outages(0), range(MOST_OUTAGES + 3)
+    outages.add(Span(ALL, NOW + 10 * n, NOW + 10 * n + 5, OUTAGE) for n in many)
     assert len(outages._known[ALL]) == MOST_OUTAGES
     assert limited(outages, 29, 32) == (29, 32), "of what came before, some are forgotten"
-    assert limited(outages, 36, 10 * many) == (40, 10 * MOST_OUTAGES + 25)
+    assert limited(outages, 36, 20 * MOST_OUTAGES) == (40, 10 * MOST_OUTAGES + 25)
 
 
 PERIODS = st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 20_000)), max_size=6)
