@@ -15,8 +15,8 @@ from app.market.candles import Fold
 from app.market.feed import FeedFold
 from app.market.ids import Ids
 from app.market.observation import Observation, StreamObservation
-from app.market.revising import Change
 from app.market.outages import Outages
+from app.market.revising import Change
 from app.market.sifting import LastPrices, Trades
 from app.market.unseen import Unseen
 from app.pipeline import builder, refolding
