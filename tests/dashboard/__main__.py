@@ -54,15 +54,18 @@ def build(folder: Path) -> Iterator[Service]:
             POLONIEX_WS_URL=websocket_url(simulator.url),
         )
         assert service.flask("db", "upgrade").returncode == 0
-        live(service, FIRST_PART_S)
-        service.kill(signal.SIGTERM)
-        behind[0] = 0
-        simulator.faults.plan({"kind": "500", "path": "/markets/BTC_USDT/candles"})
-        hole = {"kind": "hole", "form": "everywhere", "symbol": "BTC_USDT", "share": 0.01}
-        simulator.faults.plan(hole)
-        live(service, SECOND_PART_S)
-        yield service
-        service.kill(signal.SIGTERM)
+        try:
+            live(service, FIRST_PART_S)
+            service.kill(signal.SIGTERM)
+            behind[0] = 0
+            simulator.faults.plan({"kind": "500", "path": "/markets/BTC_USDT/candles"})
+            hole = {"kind": "hole", "form": "everywhere", "symbol": "BTC_USDT", "share": 0.01}
+            simulator.faults.plan(hole)
+            live(service, SECOND_PART_S)
+            yield service
+        finally:
+            if service.process is not None and service.process.poll() is None:
+                service.kill(signal.SIGKILL)
 
 
 def live(service: Service, seconds: float) -> None:

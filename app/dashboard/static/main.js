@@ -21,7 +21,7 @@ import { Watch } from "./watch.js";
 
 const STATUS_MS = 5000;
 const TAIL_MS = 5000;
-const MOST_SILENT = 4;
+const MOST_MISSED = 3;
 const SLOW_MS = 60_000;
 const MOST_CAUSES = 1000;
 
@@ -30,7 +30,6 @@ let status = null;
 let choice = null;
 let known = [];
 let cursor = null;
-let silent = 0;
 const causes = new Map();
 
 const chart = new Chart(at("chart"), {
@@ -261,12 +260,13 @@ async function begin() {
 }
 
 /** What the stream does not tell is read: longer intervals, windows without a trade, and everything
- * while there is no stream. One that stays silent though windows close is none. */
+ * while there is no stream. One that leaves out what closes is none. */
 function keepUp() {
-  const behind = series.isBehind(closedThrough());
-  silent = behind && stream.live ? silent + 1 : 0;
-  if (series.derived || !stream.live || behind) series.tail();
-  if (silent >= MOST_SILENT) stream.suspect();
+  if (!stream.live || series.missed >= MOST_MISSED) {
+    series.missed = 0;
+    stream.suspect();
+  }
+  if (series.derived || !stream.live || series.isBehind(closedThrough())) series.tail();
 }
 
 function listen() {

@@ -26,6 +26,8 @@ export class Series {
     this.hooks = hooks;
     this.loaded = false;
     this.hint = "";
+    /** How often in a row a candle was read of which the stream had not told. */
+    this.missed = 0;
   }
 
   /** choice: exchange, symbol, source, interval; stored: intervals that the stream has, the
@@ -114,6 +116,7 @@ export class Series {
         cursor,
       });
       if (generation !== this.#generation) return undefined;
+      if (page.data.some((row) => this.#isNews(row))) this.missed += 1;
       this.#changed(this.candles.take(page.data));
       cursor = page.meta.next_cursor;
       if (!cursor) {
@@ -124,12 +127,19 @@ export class Series {
     return this.load();
   }
 
+  /** Whether the stream should have told of it, and did not so far. */
+  #isNews(row) {
+    const known = this.candles.get(row.open_time);
+    return !this.derived && row.closed && isCandle(row) && !(known?.closed && isCandle(known));
+  }
+
   /** An event of the stream about any series. */
   event(kind, row) {
     const { exchange, source, symbol, interval } = this.choice;
     if (row.symbol !== symbol || row.source !== source || row.exchange !== exchange) return;
     if (!this.loaded && !this.#buffer) return;
     if (row.interval === interval) {
+      if (kind === "candle") this.missed = 0;
       if (this.#buffer) this.#buffer.push([kind, row]);
       else this.#put(kind, row);
     } else if (this.derived && kind !== "open" && row.interval === this.stored[0]) {
@@ -140,8 +150,10 @@ export class Series {
   /** Whether windows are decided of which nothing was heard: those without a trade are told to
    * nobody. closedThrough: of the feed, epoch ms. */
   isBehind(closedThrough) {
-    const last = this.candles?.lastClosed;
-    return this.loaded && (!last || last.open_time + 2 * this.length <= closedThrough);
+    if (!this.loaded) return false;
+    const last = this.candles.lastClosed;
+    const decided = !last || last.open_time + 2 * this.length <= closedThrough;
+    return decided || this.#hole < Number.POSITIVE_INFINITY;
   }
 
   #put(kind, row) {
