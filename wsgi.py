@@ -44,8 +44,8 @@ workers = 1
 worker_class = "gthread"
 # A stream holds a thread as long as somebody listens; the others are for everybody else.
 threads = WEB_THREADS + _config.max_streams
-# Beside the streams there are connections that rest between two requests.
-worker_connections = 1_000 + threads
+# Idle connections count too, and beyond this number nobody is let in, not even to ask for health.
+worker_connections = threads + 1_000
 graceful_timeout = 8
 keepalive = 15
 loglevel = "warning"
