@@ -245,5 +245,6 @@ def test_everything_has_a_name_and_is_reached_by_keyboard(visit, stage):
     visit.page.keyboard.press("?")
     assert visit.page.locator("#help").is_visible()
     visit.page.keyboard.press("Escape")
+    eventually(lambda: not visit.page.evaluate("document.activeElement.closest('dialog')"))
     visit.page.keyboard.press("]")
     eventually(lambda: visit.page.locator("#intervals [aria-pressed=true]").inner_text() == "15m")
