@@ -207,6 +207,24 @@ def test_stopping_asks_for_the_key_and_sends_it_with_the_write_only(visit, stage
     assert "sixteen" not in visit.page.evaluate("JSON.stringify(localStorage) + location.href")
 
 
+def test_an_exchange_that_is_away_is_named_with_its_error(visit, stage):
+    feed = {"exchange": "poloniex", "source": "trades", "state": "backing_off", "offset": 0}
+    error = {"last_error": "timeout", "last_error_time": NOW, "last_good_poll": NOW, "errors": {}}
+    stage.status["feeds"] = [{**feed, **error, "retry_at": None, "lag_ms": 90_000}]
+    visit.page.unroute("**/stream?*")
+    visit.open(choice="poloniex/BTC_USDT/trades/1m")
+    eventually(lambda: "poloniex does not answer since" in visit.text("#banner-text"))
+    assert "timeout" in visit.text("#feeds .trouble")
+
+
+def test_a_service_that_is_not_there_yet_is_waited_for(visit, stage):
+    visit.page.route("**/status", lambda route: route.abort(), times=1)
+    visit.page.goto(f"{visit.base}/#poloniex/BTC_USDT/trades/1m")
+    eventually(lambda: "Next try in" in visit.text("#banner-text"))
+    visit.page.wait_for_selector("body[data-loaded=yes]")
+    eventually(lambda: "does not answer yet" not in visit.text("#banner-text"))
+
+
 def test_nothing_stored_offers_to_start_it(visit, stage):
     stage.rows, stage.status["subscriptions"] = [], []
     visit.open(choice="poloniex/DOGE_USDT/trades/1m")
@@ -245,5 +263,6 @@ def test_everything_has_a_name_and_is_reached_by_keyboard(visit, stage):
     visit.page.keyboard.press("?")
     assert visit.page.locator("#help").is_visible()
     visit.page.keyboard.press("Escape")
+    eventually(lambda: not visit.page.evaluate("document.activeElement.closest('dialog')"))
     visit.page.keyboard.press("]")
     eventually(lambda: visit.page.locator("#intervals [aria-pressed=true]").inner_text() == "15m")

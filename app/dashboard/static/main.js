@@ -165,6 +165,7 @@ function isActive() {
 
 function loaded() {
   view.begin(series.candles.rows);
+  tellPrice();
   showEmpty(null);
   showNow();
   legend(cursor);
@@ -172,9 +173,14 @@ function loaded() {
   performance.mark("first chart");
 }
 
-function changed(what) {
+/** What is drawn may be newer than what was read for the list. */
+function tellPrice() {
   const row = series.candles.lastCandle;
   if (row) watch.price(choice, row.close, row.last_tick_time ?? row.open_time);
+}
+
+function changed(what) {
+  tellPrice();
   view.change(series.candles.rows, what);
   showEmpty(null);
   showNow();
