@@ -92,7 +92,8 @@ class Conversation:
         status = self._changes.status() if self._subscriptions else None
         if status is not None:
             yield _event("status", status)
-        yield from self._happened(seconds)
+        # What is there goes out first.
+        yield from self._happened(seconds if status is None else 0)
 
     def _happened(self, seconds: float) -> Iterator[bytes]:
         try:

@@ -133,8 +133,8 @@ def test_events_are_those_of_the_stream_with_the_same_ids(app, client, shared, s
     told = client.news()
     frames = stream.candles(len(told))
     assert [one["event"] for one in told] == ["candle", "candle", "correction"]
-    for one, frame in zip(told, frames, strict=True):
-        assert one == {"event": frame["event"], "id": frame["id"], "data": frame.row}
+    for one, same in zip(told, frames, strict=True):
+        assert one == {"event": same["event"], "id": same["id"], "data": same.row}
     stream.leave()
 
 
