@@ -206,4 +206,6 @@ def plain(number: Decimal) -> str:
     if "E" in text:
         # Twice the time of the other, and rarely needed.
         text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    if text[-1] != "0" or "." not in text:
+        return text
+    return text.rstrip("0").rstrip(".")

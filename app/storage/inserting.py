@@ -1,14 +1,12 @@
 """Candles that are stored for the first time. Works within the transaction of a commit."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, and_, insert, or_, select
 
 from app.market.candles import Bar, Candle
 from app.market.revising import Change
-from app.market.ticks import plain
 from app.storage.tables import candles, late_candles
 
 ROWS = 500
@@ -77,14 +75,13 @@ def insert_new(
     As text, which SQLAlchemy only hands on: where it puts the statement together, it looks up the
     type of every value of every row, which takes longer than the database does.
     """
-    texts = connection.dialect.name == "sqlite"
-    marks = ", ".join(["?" if texts else "%s"] * len(_COLUMNS))
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    marks = ", ".join([mark] * len(_COLUMNS))
     statement = f"INSERT INTO candles ({', '.join(_COLUMNS)}) VALUES ({marks})"  # noqa: S608 -- names of ours
     for begin in range(0, len(new), ROWS):
         rows = []
         for number, one in enumerate(new[begin : begin + ROWS], sequence + begin + 1):
-            row = _row(one, ids[one.after.symbol], stored_at, number)
-            rows.append(_as_texts(row) if texts else row)
+            rows.append(_row(one, ids[one.after.symbol], stored_at, number))
         connection.exec_driver_sql(statement, rows)
     _note_late(connection, new, ids)
 
@@ -96,11 +93,6 @@ def _row(new: Change, series_id: int, stored_at: int, sequence: int) -> tuple[An
         *(series_id, candle.interval, candle.open_time, 1, cause, stored_at, sequence),
         *(candle.coverage, reasons, *candle.bar),
     )
-
-
-def _as_texts(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """See `tables.ExactDecimal`."""
-    return tuple([plain(value) if type(value) is Decimal else value for value in row])
 
 
 def _note_late(connection: Connection, new: Sequence[Change], ids: Mapping[str, int]) -> None:

@@ -1,5 +1,6 @@
 """The tables. Times are UTC epoch ms; prices keep every digit on every database."""
 
+import sqlite3
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +37,8 @@ def decimal_type(dialect: Dialect, precision: int, scale: int) -> TypeEngine[Any
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """DECIMAL(precision, scale); text on SQLite, whose NUMERIC is a float and loses digits."""
+    """DECIMAL(precision, scale); text on SQLite, whose NUMERIC is a float and loses digits. Its
+    driver knows how to write it, see below."""
 
     impl = Numeric
     cache_ok = True
@@ -48,11 +50,11 @@ class ExactDecimal(TypeDecorator[Decimal]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return decimal_type(dialect, *self._digits)
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        return plain(value) if value is not None and dialect.name == "sqlite" else value
-
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)
+
+
+sqlite3.register_adapter(Decimal, plain)
 
 
 def word(length: int) -> String:
