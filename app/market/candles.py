@@ -103,7 +103,7 @@ def merged(bars: Sequence[Bar]) -> Bar | None:
     columns = zip(*bars, strict=True)
     opens, highs, lows, closes, counts, firsts, lasts, *sizes, low_ids, high_ids, origins = columns
     with localcontext(EXACT):
-        volume, quote, bought = (None if None in some else sum(some) for some in sizes)
+        volume, quote, bought = (_total(some) for some in sizes)
     return Bar(
         opens[0],
         max(highs),
@@ -119,6 +119,12 @@ def merged(bars: Sequence[Bar]) -> Bar | None:
         max((one for one in high_ids if one is not None), default=None),
         origins[0] if len(set(origins)) == 1 else EXCHANGE,
     )
+
+
+def _total(sizes: Sequence[Decimal | None]) -> Decimal | None:
+    """What is unknown in a part is unknown in the whole."""
+    known = [size for size in sizes if size is not None]
+    return sum(known, _ZERO) if len(known) == len(sizes) else None
 
 
 def vwap(volume: Decimal | None, quote_volume: Decimal | None) -> Decimal | None:
@@ -196,9 +202,9 @@ class Fold:
             self._first = self._last = edge
             self._high = self._low = price
         else:
-            if edge[:2] < self._first[:2]:
+            if time < (first := self._first)[0] or (time == first[0] and sequence < first[1]):
                 self._first = edge
-            if edge[:2] >= self._last[:2]:
+            if time > (last := self._last)[0] or (time == last[0] and sequence >= last[1]):
                 self._last = edge
             if price > self._high:
                 self._high = price

@@ -98,7 +98,8 @@ class Resume(NamedTuple):
     open for longer ones; spans, covers, told: what touches these. parts_since: when (ms) candles of
     the shortest interval began to be stored; what open windows held before cannot be put together
     again. reach: what closed before it (ms) cannot change. lines: how far trade ids are known, by
-    symbol; holes: those among them that are missing.
+    symbol; holes: those among them that are missing. outages: spans of the last days, see
+    `Outages`.
     """
 
     closed_through: int
@@ -110,3 +111,4 @@ class Resume(NamedTuple):
     lines: Mapping[str, Line] = {}
     holes: Mapping[str, Sequence[Hole]] = {}
     told: Sequence[Cover] = ()
+    outages: Sequence[Span] = ()

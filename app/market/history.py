@@ -33,7 +33,7 @@ def judged(
         raise Rejected("taker_buy_volume")
     prices = parse_price(open), parse_price(high), parse_price(low), parse_price(close)
     first, highest, lowest, last = prices
-    if not lowest <= min(first, last) <= max(first, last) <= highest:
+    if not (lowest <= first <= highest and lowest <= last <= highest):
         raise Rejected("high_low")
     return Minute(open_time, *prices, *volumes, count)
 

@@ -2,6 +2,7 @@
 over the years, so the answer depends on the time asked for."""
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -59,6 +60,21 @@ def changeable(kept: Iterable[Kept], shortest: int, window: int) -> list[int]:
     if min(touching, default=0) != shortest:
         return []
     return sorted(length for length in whole if length % shortest == 0)
+
+
+class Changeable:
+    """`changeable` for many windows: it only changes where an interval began or ceased to be
+    kept, or with the first or last whole window of it."""
+
+    def __init__(self, kept: Sequence[Kept], shortest: int) -> None:
+        edges = {edge for one in kept for edge in (one.since, one.until)}
+        edges |= {edge for one in kept for edge in _whole(one, one.interval)}
+        self._edges = sorted(edges)
+        self._found = [[], *(changeable(kept, shortest, edge) for edge in self._edges)]
+
+    def at(self, window: int) -> list[int]:
+        """Of the window of the shortest interval that opens then (ms)."""
+        return self._found[bisect_right(self._edges, window)]
 
 
 def bounds(interval: int, start: int, end: int, closed_through: int | None) -> tuple[int, int]:

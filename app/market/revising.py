@@ -3,6 +3,8 @@ the store writes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from app.market.candles import EXCHANGE, Bar, Candle, merged
@@ -58,16 +60,13 @@ def taken_over(known: Known, told: Official, shortest: int) -> list[Cover]:
     neighbors as one. The others are not told of: what is found to be missing there later has to be
     asked for."""
     seen = known.seen(told.symbol, told.start, told.end)
-    found: list[Cover] = []
-    for window in range(told.start, told.end, shortest):
-        end = window + shortest
-        if seen.is_whole(window, end) or shortest not in known.intervals(window):
-            continue
-        if found and found[-1].end == window:
-            found[-1] = found[-1]._replace(end=end)
-        else:
-            found.append(Cover(told.symbol, window, end))
-    return found
+
+    def lacks(window: int) -> bool:
+        return not seen.is_whole(window, window + shortest) and shortest in known.intervals(window)
+
+    runs = groupby(range(told.start, told.end, shortest), lacks)
+    found = [list(windows) for lacking, windows in runs if lacking]
+    return [Cover(told.symbol, some[0], some[-1] + shortest) for some in found]
 
 
 def _touched(known: Known, closing: Closing, shortest: int) -> dict[str, list[Period]]:
@@ -126,11 +125,35 @@ class _Revising:
         first, last = window_open(start, LONGEST), window_up(end, LONGEST)
         self._seen = self._known.seen(self._symbol, first, last)
         self._parts = self._candles(self._shortest, first, last)
-        found = self._shorts(start, end)
         lengths = {one for window in (start, end - 1) for one in self._known.intervals(window)}
+        if self._is_news(first, last, lengths):
+            return self._news(start, end, lengths)
+        found = self._shorts(start, end)
         for length in sorted(lengths - {self._shortest}):
             found += self._longer(length, window_open(start, length), end)
         return found
+
+    def _is_news(self, first: int, last: int, lengths: Iterable[int]) -> bool:
+        """Whether there is nothing but what the exchange's own candles tell: nobody watched, and
+        nothing is stored. So it is with most of what is fetched at once, see `_news`."""
+        if self._late or self._anew or self._parts or self._seen.is_asked_for(first, last):
+            return False
+        return not any(self._candles(one, first, last) for one in lengths if one != self._shortest)
+
+    def _news(self, start: int, end: int, lengths: Iterable[int]) -> list[Change]:
+        """What `_shorts` and `_longer` would find, in a fraction of the time."""
+        changes = []
+        times = sorted(at for at in self._official if start <= at < end)
+        for length in sorted(lengths):
+            for window, inside in groupby(times, partial(window_open, interval=length)):
+                until = window + length
+                if until <= self._through and length in self._known.intervals(window):
+                    share, reasons = self._seen.share(window, until)
+                    bar = merged([self._official[at] for at in inside])
+                    if share == 1 and bar is not None:
+                        after = Candle(self._symbol, window, length, bar, share, reasons)
+                        changes.append(Change(None, after, None))
+        return changes
 
     def _shorts(self, start: int, end: int) -> list[Change]:
         windows = self._parts.keys() | self._late.keys() | self._official.keys()

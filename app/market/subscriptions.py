@@ -42,12 +42,17 @@ class Subscriptions:
         """Those of one symbol's ticks, in a batch asked at `asked` (ms), that count. A trade does
         if it happened in a period; a last price if it was asked for in one, as the price at the
         start is the newest then, and the poll after a stop still shows the last trade before it."""
-        symbol = ticks[0].symbol
-        periods = self.periods(symbol) if self._everyone else self._periods.get(symbol, ())
+        own = self._periods.get(ticks[0].symbol)
+        periods = self._everyone if own is None else [*own, *self._everyone]
         if source == TRADES:
             return _within(ticks, periods)
-        good = [until for since, until in periods if since <= asked]
-        end = max(good, default=0)
+        end = 0
+        for since, until in periods:
+            if since <= asked and until > end:
+                end = until
+        if len(ticks) == 1 and ticks[0].time < end:
+            # Nearly always so.
+            return ticks
         return [tick for tick in ticks if tick.time < end]
 
 

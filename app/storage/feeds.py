@@ -4,23 +4,23 @@ one transaction, by the owner of the feed only."""
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, and_, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, insert, select, update
 
 from app.market.candles import Bar, Candle
 from app.market.closing import Closing, Resume
 from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Span
+from app.market.outages import REMEMBERED_MS
 from app.market.revising import Change, revise, taken_over
 from app.market.ticks import TRADES, Cover
 from app.market.windows import DAY, window_open
 from app.storage import observed, subscriptions
 from app.storage.database import StoreError, reading, writing
-from app.storage.revisions import KnownRows, note_late, row_values, write_changes
+from app.storage.inserting import absent, insert_new
+from app.storage.revisions import KnownRows, write_changes
 from app.storage.subscriptions import Subscription
 from app.storage.tables import candles, feed_positions, series
-
-CHUNK = 500
 
 
 class NotOwner(StoreError):
@@ -61,6 +61,9 @@ class FeedStore:
         self._series_ids: dict[str, int] = {}
         self._intervals: tuple[int, ...] = ()
         self._here = and_(feed_positions.c.exchange == exchange, feed_positions.c.source == source)
+        columns = [feed_positions.c[name] for name in Position._fields]
+        self._finding = select(*columns).where(self._here).with_for_update()
+        self._moving = update(feed_positions).where(self._here)
 
     def take_over(self, log_id: str, end: int) -> Position:
         """Become the feed's owner: from now on commits of earlier owners are refused. A feed
@@ -116,6 +119,7 @@ class FeedStore:
                 observed.lines(connection, feed) if trades else {},
                 observed.holes(connection, feed, closed_through - DAY) if trades else {},
                 observed.told(connection, feed, horizon, FOREVER) if trades else (),
+                observed.outages(connection, feed, horizon - REMEMBERED_MS) if trades else (),
             )
 
     def _parts(self, connection: Connection, shortest: int, start: int, end: int) -> list[Candle]:
@@ -157,12 +161,9 @@ class FeedStore:
                 told = self._note_told(connection, known, closing)
                 changes = self._changes(connection, known, closing, through)
             unexpected = [change for change in changes if change.before is None]
-            rows = [_row(one, ids[one.symbol], stored_at) for one in closing.candles]
-            new, conflicts = _absent(connection, rows)
-            new += [
-                _row(one.after, ids[one.after.symbol], stored_at, one.cause) for one in unexpected
-            ]
-            _insert(connection, new, found.sequence)
+            new, conflicts = absent(connection, closing.candles, ids)
+            new += unexpected
+            insert_new(connection, new, ids, stored_at, found.sequence)
             sequence = found.sequence + len(new)
             replaced = [change for change in changes if change.before is not None]
             revised = write_changes(connection, replaced, ids, stored_at, sequence)
@@ -202,9 +203,7 @@ class FeedStore:
         return revise(known, closing, shortest, through)
 
     def _position(self, connection: Connection) -> Position | None:
-        columns = [feed_positions.c[name] for name in Position._fields]
-        query = select(*columns).where(self._here).with_for_update()
-        row = connection.execute(query).one_or_none()
+        row = connection.execute(self._finding).one_or_none()
         return None if row is None else Position(*row)
 
     def _check(self, found: Position | None, epoch: int) -> Position:
@@ -214,7 +213,7 @@ class FeedStore:
         return found
 
     def _move(self, connection: Connection, position: Position) -> None:
-        connection.execute(update(feed_positions).where(self._here).values(**position._asdict()))
+        connection.execute(self._moving, position._asdict())
 
     def _ids(self, connection: Connection, symbols: set[str], others: set[str]) -> dict[str, int]:
         """Series ids by symbol; those of `symbols` are made where missing. What is new counts once
@@ -233,66 +232,8 @@ class FeedStore:
         return ids | {symbol: stored[symbol] for symbol in wanted & stored.keys()}
 
 
-def _insert(connection: Connection, new: list[dict[str, Any]], sequence: int) -> None:
-    for number, row in enumerate(new, sequence + 1):
-        row["sequence"] = number
-    for begin in range(0, len(new), CHUNK):
-        connection.execute(insert(candles), new[begin : begin + CHUNK])
-    note_late(connection, new)
-
-
-def _row(
-    candle: Candle, series_id: int, stored_at: int, cause: str | None = None
-) -> dict[str, Any]:
-    return {
-        "series_id": series_id,
-        "interval_ms": candle.interval,
-        "open_time": candle.open_time,
-        "revision": 1,
-        **row_values(candle),
-        "cause": cause,
-        "stored_at": stored_at,
-    }
-
-
 def _symbols(closing: Closing) -> set[str]:
     """Those whose series the closing may concern."""
     found = {candle.symbol for candle in closing.candles} | {symbol for symbol, _ in closing.late}
     found |= {symbol for symbol, _ in (*closing.opened, *closing.filled)}
     return found | {one.symbol for one in closing.told if one.bars}
-
-
-def _key(row: Any) -> tuple[int, int, int]:
-    return row["series_id"], row["interval_ms"], row["open_time"]
-
-
-def _absent(connection: Connection, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """The rows that are not stored yet, and how many of the others differ from what is."""
-    stored = _stored(connection, rows)
-    if not stored:
-        return rows, 0
-    compared = ("open", "high", "low", "close", "volume", "tick_count", "coverage")
-    new, conflicts = [], 0
-    for row in rows:
-        found = stored.get(_key(row))
-        if found is None:
-            new.append(row)
-        else:
-            conflicts += any(found[name] != row[name] for name in compared)
-    return new, conflicts
-
-
-def _stored(connection: Connection, rows: list[dict[str, Any]]) -> dict[tuple[int, int, int], Any]:
-    """Stored rows with the keys of `rows`. The windows are the newest of all, so the look-up by
-    time finds nothing in normal running, which is what makes it cheap."""
-    times: dict[int, list[int]] = {}
-    for row in rows:
-        times.setdefault(row["interval_ms"], []).append(row["open_time"])
-    if not times:
-        return {}
-    ranges = [
-        and_(candles.c.interval_ms == interval, candles.c.open_time.between(min(some), max(some)))
-        for interval, some in times.items()
-    ]
-    found = connection.execute(select(candles).where(or_(*ranges)))
-    return {_key(row): row for row in found.mappings()}

@@ -2,8 +2,21 @@
 feed can be trusted. Works within the transactions of others."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app.market.coverage import FOREVER, SEQUENCE_GAP, Period, Span
 from app.market.ids import Hole, Line
@@ -25,23 +38,47 @@ Feed = tuple[str, str]
 """(exchange, source)"""
 
 
+def _touching(table: Table, *more: str) -> Select[Any]:
+    """What touches `[start, end)` of a feed. To be put together once, as that takes longer than
+    the database does, and every commit asks for it."""
+    return (
+        select(
+            table.c.symbol, table.c.start_time, table.c.end_time, *(table.c[one] for one in more)
+        )
+        .where(table.c.exchange == bindparam("exchange"), table.c.source == bindparam("source"))
+        .where(table.c.end_time > bindparam("start"), table.c.start_time < bindparam("end"))
+    )
+
+
+_SPANS, _GAPS = _touching(unobserved, "reason"), _touching(missing_ids)
+_COVERS, _TOLD = _touching(recovered), _touching(histories)
+
+
 def spans(connection: Connection, feed: Feed, start: int, end: int) -> list[Span]:
     """Those of all symbols that touch `[start, end)` (ms), missing trades among them."""
+    here = {**_key(feed), "start": start, "end": end}
+    found = [Span(*row) for row in connection.execute(_SPANS, here)]
+    for symbol, first, last in connection.execute(_GAPS, here):
+        found.append(Span(symbol, first, last, SEQUENCE_GAP))
+    return found
+
+
+def outages(connection: Connection, feed: Feed, since: int) -> list[Span]:
+    """Those of all symbols that ended after `since` (ms), but for missing trades."""
     table = unobserved.c
     query = select(table.symbol, table.start_time, table.end_time, table.reason)
-    query = query.filter_by(**_key(feed)).where(table.end_time > start, table.start_time < end)
-    found = [Span(*row) for row in connection.execute(query)]
-    gaps = missing_ids.c
-    ids = select(gaps.symbol, gaps.start_time, gaps.end_time).filter_by(**_key(feed))
-    ids = ids.where(gaps.end_time > start, gaps.start_time < end)
-    return found + [Span(*row, SEQUENCE_GAP) for row in connection.execute(ids)]
+    query = query.filter_by(**_key(feed)).where(table.end_time > since)
+    found = connection.execute(query.where(table.reason != SEQUENCE_GAP))
+    return [Span(*row) for row in found]
 
 
 def holes(connection: Connection, feed: Feed, since: int) -> dict[str, list[Hole]]:
-    """The trades that are missing, of those that happened after `since` (ms), by symbol."""
+    """The trades that are missing by their ids, by symbol, where the next one that is not happened
+    after `since` (ms)."""
     table = missing_ids.c
-    query = select(table.symbol, table.after_id, table.before_id, table.start_time, table.end_time)
-    query = query.filter_by(**_key(feed)).where(table.end_time > since)
+    ids, times = (table.after_id, table.before_id), (table.start_time, table.end_time)
+    query = select(table.symbol, *ids, *times, table.after_time, table.before_time)
+    query = query.filter_by(**_key(feed)).where(table.before_time > since)
     found: dict[str, list[Hole]] = {}
     for symbol, *hole in connection.execute(query):
         found.setdefault(symbol, []).append(Hole(*hole))
@@ -67,6 +104,8 @@ def write_holes(
             "before_id": hole.before,
             "start_time": hole.start,
             "end_time": hole.end,
+            "after_time": hole.after_time,
+            "before_time": hole.before_time,
         }
         for symbol, hole in opened
     ]
@@ -103,18 +142,19 @@ def write_lines(connection: Connection, feed: Feed, found: Mapping[str, Line]) -
 
 def covers(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What was fetched afterwards and touches `[start, end)` (ms)."""
-    return _ranges(recovered, connection, feed, start, end)
+    return _ranges(_COVERS, connection, feed, start, end)
 
 
 def told(connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
     """What the exchange's own candles have told of and touches `[start, end)` (ms)."""
-    return _ranges(histories, connection, feed, start, end)
+    return _ranges(_TOLD, connection, feed, start, end)
 
 
-def _ranges(table: Table, connection: Connection, feed: Feed, start: int, end: int) -> list[Cover]:
-    query = select(table.c.symbol, table.c.start_time, table.c.end_time).filter_by(**_key(feed))
-    query = query.where(table.c.end_time > start, table.c.start_time < end)
-    return [Cover(*row) for row in connection.execute(query)]
+def _ranges(
+    query: Select[Any], connection: Connection, feed: Feed, start: int, end: int
+) -> list[Cover]:
+    here = {**_key(feed), "start": start, "end": end}
+    return [Cover(*row) for row in connection.execute(query, here)]
 
 
 def by_symbol(found: Iterable[Cover]) -> dict[str, list[Period]]:

@@ -4,18 +4,25 @@ the transaction of a commit."""
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, literal, select, update
 
 from app.market.candles import Bar, Candle
 from app.market.coverage import Seen
-from app.market.longer import changeable
+from app.market.longer import Changeable
 from app.market.revising import Change
 from app.storage import observed, subscriptions
 from app.storage.database import Unavailable
 from app.storage.observed import Feed
-from app.storage.tables import candle_revisions, candles, late_candles, series
+from app.storage.tables import candle_revisions, candles, series
 
-BAR = [candles.c[name] for name in Bar._fields]
+_time = candles.c.open_time
+_CANDLES = (
+    select(_time, candles.c.coverage, candles.c.reasons, *(candles.c[one] for one in Bar._fields))
+    .where(candles.c.series_id == bindparam("series"))
+    .where(candles.c.interval_ms == bindparam("interval"))
+    .where(_time >= bindparam("start"), _time < bindparam("end"))
+    .order_by(_time)
+)
 
 
 class KnownRows:
@@ -27,21 +34,16 @@ class KnownRows:
     ) -> None:
         self._connection, self._feed = connection, feed
         self._ids, self._shortest = ids, shortest
-        self._kept = observed.intervals(connection, feed)
+        self._changeable = Changeable(observed.intervals(connection, feed), shortest)
         self._periods = subscriptions.taken_up(subscriptions.found(connection, *feed))
 
     def candles(self, symbol: str, interval: int, start: int, end: int) -> list[Candle]:
         """See `revising.Known`."""
-        query = (
-            select(candles.c.open_time, candles.c.coverage, candles.c.reasons, *BAR)
-            .where(candles.c.series_id == self._ids.get(symbol, 0))
-            .where(candles.c.interval_ms == interval)
-            .where(candles.c.open_time >= start, candles.c.open_time < end)
-            .order_by(candles.c.open_time)
-        )
+        here = {"series": self._ids.get(symbol, 0), "interval": interval}
+        found = self._connection.execute(_CANDLES, {**here, "start": start, "end": end})
         return [
             Candle(symbol, time, interval, Bar(*bar), share, tuple(filter(None, why.split(","))))
-            for time, share, why, *bar in self._connection.execute(query)
+            for time, share, why, *bar in found
         ]
 
     def symbols(self, start: int, end: int) -> list[str]:
@@ -71,7 +73,7 @@ class KnownRows:
 
     def intervals(self, window: int) -> Sequence[int]:
         """See `revising.Known`."""
-        return changeable(self._kept, self._shortest, window)
+        return self._changeable.at(window)
 
 
 def write_changes(
@@ -100,14 +102,6 @@ def write_changes(
         if written.rowcount != 1:
             raise Unavailable("a candle was changed by somebody else at the same moment")
     return count
-
-
-def note_late(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Of new rows, remember those that came when their window had been told to be without one."""
-    names = [column.name for column in late_candles.c]
-    found = [{name: row[name] for name in names} for row in rows if row["cause"]]
-    if found:
-        connection.execute(insert(late_candles), found)
 
 
 def row_values(candle: Candle) -> dict[str, Any]:

@@ -234,6 +234,16 @@ def test_what_cannot_be_told_again_is_said_and_the_subscription_holds(
     assert places(client.news()) == [("BTC_USDT", 3), ("ETH_USDT", 3)]
 
 
+def test_what_was_lost_was_not_told_and_may_be_asked_for_in_parts(
+    client, store, publish, monkeypatch
+):
+    monkeypatch.setattr(events, "REPLAYED", 2)
+    close(store, publish, 1, 2)
+    assert client.subscribe(since="poloniex.ticker.0")[1]["event"] == "reset"
+    told = client.subscribe(symbol="BTC_USDT", since="poloniex.ticker.2")
+    assert places(told[1:]) == [("BTC_USDT", 2)]
+
+
 @pytest.mark.parametrize(
     ("message", "blamed"),
     [

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from app.api import stream
+from app.api import events, stream
 from app.live.channel import Channel
 from app.pipeline.publishing import Publisher
 from tests.api.conftest import MINUTE, candle
@@ -60,7 +60,7 @@ class Listener:
 def test_every_listener_has_heard_every_candle_once(app, store, client, monkeypatch, seed):
     # A sign of life instead of every wait.
     monkeypatch.setattr(stream, "COMMENT_SECONDS", 0.0)
-    monkeypatch.setattr(stream, "STATUS_SECONDS", 0.0)
+    monkeypatch.setattr(events, "STATUS_SECONDS", 0.0)
     hub = app.extensions["candlekeep"].hub
     # So few that some fall behind.
     hub.channel = Channel(kept=40)

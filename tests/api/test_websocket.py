@@ -207,8 +207,9 @@ def test_the_silent_are_asked_and_left_if_they_do_not_answer(line):
     line.now += server.PING_SECONDS + 1
     assert line.client.recv_data(control_frame=True)[0] == ABNF.OPCODE_PING
     line.now += server.PING_SECONDS + 1
-    assert line.ended() is None
     line.thread.join(5)
+    assert not line.thread.is_alive()
+    assert line.ended() is None
 
 
 def test_one_that_takes_nothing_is_left(make_line):

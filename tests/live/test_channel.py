@@ -111,6 +111,23 @@ def test_of_open_candles_only_the_newest_state_is_kept(channel):
     assert told(channel.listen(ALL, 0)) == [other, second]
 
 
+def test_it_knows_the_open_candles_that_it_was_told_of_and_no_newer_ones(channel):
+    listener, first, other = channel.listen(ALL, 0), opened(1), opened(1, "ETH_USDT")
+    assert listener.opened() == []
+    channel.form([first, other])
+    assert listener.opened() == []
+    assert told(listener) == listener.opened() == [first, other]
+    channel.form([opened(2)])
+    assert listener.opened() == [other]
+
+
+def test_one_who_only_waits_is_woken_where_the_process_ends(channel):
+    channel.pause(0)
+    threading.Timer(0.05, channel.close).start()
+    with pytest.raises(Closed):
+        channel.pause(30)
+
+
 def test_what_has_closed_is_not_told_as_open_after_it(channel):
     channel.listen(ALL, 0)
     channel.form([opened(1), opened(2, "ETH_USDT")])

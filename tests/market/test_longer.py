@@ -1,9 +1,11 @@
 """The stored interval that longer candles come from, also where what is stored has changed."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.market.coverage import ALL, FOREVER, Span
-from app.market.longer import Kept, Stretch, stretches
+from app.market.longer import Changeable, Kept, Stretch, changeable, stretches
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -59,3 +61,20 @@ def test_time_for_which_nothing_fits_is_not_taken_for_quiet():
     ]
     (gap,) = stretches(2 * MINUTE, 0, HOUR, kept)
     assert gap == Stretch(0, 0, HOUR, (Span(ALL, 0, HOUR, "not_stored"),))
+
+
+@given(
+    kept=st.lists(
+        st.builds(
+            Kept,
+            st.sampled_from([1, 2, 5, 10]),
+            st.integers(0, 40),
+            st.integers(0, 40) | st.just(FOREVER),
+        )
+    ),
+    shortest=st.sampled_from([1, 2, 5]),
+)
+def test_what_can_be_changed_is_the_same_looked_up_as_worked_out(kept, shortest):
+    known = Changeable(kept, shortest)
+    for window in range(0, 60, shortest):
+        assert known.at(window) == changeable(kept, shortest, window)

@@ -1,5 +1,7 @@
 """Ids of trades that are missing, come again, or make no sense, through builders and restarts."""
 
+from random import Random
+
 import pytest
 from sqlalchemy import update
 
@@ -7,9 +9,10 @@ from app.market.coverage import ALL
 from app.market.ticks import Cover, Spoiled
 from app.storage import subscriptions
 from app.storage.database import writing
-from app.storage.tables import candle_revisions, missing_ids
+from app.storage.tables import candle_revisions, missing_ids, unobserved
 from app.storage.tables import subscriptions as subscriptions_table
 from tests.pipeline.test_trades import FEED, MINUTE, ONE, START, House, drain, trade
+from tests.support import seeds
 
 
 @pytest.fixture
@@ -222,3 +225,183 @@ def test_a_window_is_not_put_together_from_a_log_that_it_was_not_built_from(hous
     house.restart()
     house.live(drain(135_000, 136_000, trade(2, 72_000), covers=[cover])).seconds(136, 140)
     assert house.everything() == before
+
+
+def holes(house):
+    """In seconds from the start."""
+    found = house.table(missing_ids, "after_id", "before_id", "start_time", "end_time")
+    return [(*hole[:2], *((time - START) / 1000 for time in hole[2:])) for hole in found]
+
+
+def seen(house, start, end, *ticks):
+    """Drains of ten seconds at most, and each tick in the one in which it happened."""
+    for begin in range(start, end, 10):
+        over = min(begin + 10, end)
+        inside = [one for one in ticks if begin * 1000 <= one.time - START < over * 1000]
+        first = {"start": True, "blind": True, "joined": [ALL]} if begin == 0 else {}
+        house.live(drain(begin * 1000, over * 1000, *inside, **first))
+
+
+def lost(house, start, end, *ticks, **options):
+    """Nothing is heard between two seconds; then what came of it afterwards."""
+    house.live(
+        drain(start * 1000, start * 1000, outcome="exchange_down", error="cut"),
+        drain(end * 1000, end * 1000 + 1000, *ticks, blind=True, **options),
+    )
+    return house
+
+
+def test_what_an_outage_missed_lowers_no_window_that_was_wholly_observed(house):
+    seen(house, 0, 130, trade(1, 70_000))
+    lost(house, 130, 200)
+    seen(house, 201, 310, trade(3, 290_000))
+    assert holes(house) == [(1, 3, 128, 202)]
+    assert shares(house) == [(60, 1, 1), (240, 1, 1)]
+    assert house.table(candle_revisions, "revision") == []
+
+
+def test_a_window_that_the_stream_has_closed_is_not_lowered_by_an_outage_after_it(house):
+    seen(house, 0, 122, trade(1, 70_000))
+    lost(house, 122, 200)
+    seen(house, 201, 250, trade(3, 230_000))
+    assert holes(house) == [(1, 3, 120, 202)]
+    assert shares(house) == [(60, 1, 1), (180, 1, 0.6333)]
+
+
+def test_what_had_happened_and_was_not_told_when_an_outage_began_may_be_in_the_window_before(house):
+    seen(house, 0, 121, trade(1, 70_000))
+    lost(house, 121, 200)
+    seen(house, 201, 250, trade(3, 230_000))
+    assert holes(house) == [(1, 3, 119, 202)]
+    assert shares(house)[0] == (60, 1, 0.9833)
+
+
+def test_a_hole_covers_all_outages_between_its_two_trades(house):
+    seen(house, 0, 130, trade(1, 70_000))
+    lost(house, 130, 140)
+    seen(house, 141, 400)
+    lost(house, 400, 410)
+    seen(house, 411, 500, trade(3, 490_000))
+    assert holes(house) == [(1, 3, 128, 412)]
+    assert shares(house) == [(60, 1, 1)]
+
+
+def test_what_comes_of_an_outage_later_leaves_the_rest_of_it_missing(house):
+    seen(house, 0, 130, trade(1, 70_000))
+    lost(house, 130, 200)
+    seen(house, 201, 310, trade(9, 290_000))
+    house.live(drain(310_000, 310_250, trade(4, 150_000), trade(7, 170_000)))
+    assert holes(house) == [(1, 4, 128, 150), (4, 7, 150, 170), (7, 9, 170, 202)]
+    house.restart()
+    rest = [trade(number, 140_000 + number) for number in (2, 3, 5, 6, 8)]
+    house.live(drain(310_250, 310_500, *rest))
+    seen(house, 311, 370)
+    assert holes(house) == []
+    assert shares(house)[1][:2] == (120, 7)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_turns_out_to_be_no_trade_of_the_outage_leaves_its_neighbors_missing(house, restarts):
+    """That the outage had them was an assumption, and here is the proof against it."""
+    seen(house, 0, 130, trade(1, 70_000))
+    lost(house, 130, 200)
+    seen(house, 201, 310, trade(9, 290_000))
+    assert shares(house)[0] == (60, 1, 1)
+    if restarts:
+        house.restart()
+    house.live(drain(310_000, 310_250, trade(3, 100_000)))
+    assert holes(house) == [(1, 3, 70, 100), (3, 9, 128, 202)]
+    assert shares(house)[0] == (60, 2, 0.5)
+
+
+def test_a_trade_that_comes_too_late_to_be_folded_in_is_missing_when_it_happened(house):
+    seen(house, 0, 130, trade(1, 70_000))
+    lost(house, 130, 200)
+    seen(house, 201, 310, trade(3, 290_000))
+    house.log.close()
+    for path in sorted(house.folder.glob("*.seg"))[:-1]:
+        path.unlink()
+    house.restart()
+    house.live(drain(310_000, 310_250, trade(2, 100_000)))
+    seen(house, 311, 315)
+    ((_, count, share), _) = shares(house)
+    assert (count, share) == (1, 0.9999)
+    before = house.everything()
+    house.restart()
+    house.live(drain(315_000, 315_250, trade(2, 100_000)))
+    seen(house, 316, 320)
+    assert house.everything() == before, "it comes again"
+
+
+def test_what_a_stream_did_not_tell_of_one_symbol_is_missing_in_that_time_only(house):
+    seen(house, 0, 130, trade(1, 70_000))
+    house.live(drain(130_000, 150_000, away=["BTC_USDT"]))
+    seen(house, 150, 310, trade(3, 290_000))
+    assert holes(house) == [(1, 3, 128, 152)]
+    assert shares(house) == [(60, 1, 1), (240, 1, 1)]
+
+
+def test_trades_of_a_connection_that_did_not_last_are_of_the_outage(house):
+    """What came before it counted is written down with its failure."""
+    seen(house, 0, 130, trade(1, 70_000))
+    cut = drain(130_000, 130_000, outcome="exchange_down")
+    house.live(cut, drain(200_000, 200_000, trade(3, 199_500), outcome="exchange_down"))
+    house.live(drain(260_000, 261_000, blind=True))
+    seen(house, 261, 310)
+    assert holes(house) == [(1, 3, 128, 199.5)]
+    assert shares(house)[0] == (60, 1, 1)
+
+
+def test_the_exchange_may_leave_trades_out_on_either_side_of_an_outage(house):
+    seen(house, 0, 130, trade(1, 70_000), trade(3, 125_000))
+    lost(house, 130, 200, trade(5, 199_990))
+    seen(house, 201, 310, trade(7, 290_000))
+    assert holes(house) == [(1, 3, 70, 125), (3, 5, 128, 199.99), (5, 7, 199.99, 290)]
+
+
+def outages(random):
+    """Half an hour of a thin market that is not seen now and then; of what was missed some is
+    fetched, in pieces and late, and some is left out by the exchange."""
+    trades = [trade(number, number * 12_500 + random.randrange(9_000)) for number in range(1, 140)]
+    batches, blind, owed = [drain(0, 500, start=True, blind=True, joined=[ALL])], False, []
+    for asked in range(500, 1_800_000, 5_000):
+        came = [one for one in trades if asked <= one.time - START < asked + 5_000]
+        owed += [one for one in came if random.random() < 0.05]
+        down = random.random() < (0.85 if blind else 0.04)
+        if down:
+            owed += came
+            batches.append(drain(asked, asked + 5_000, outcome="exchange_down"))
+        else:
+            came = [one for one in came if one not in owed]
+            late = [one for one in owed if random.random() < 0.1]
+            owed = [one for one in owed if one not in late and random.random() < 0.97]
+            start = {"start": True} if blind and random.random() < 0.3 else {}
+            batches.append(drain(asked, asked + 5_000, *came, *late, blind=blind, **start))
+        blind = down
+    return batches
+
+
+def all_of(house):
+    """Rows and revisions, and what is known of the time."""
+    spans = house.table(unobserved, "symbol", "start_time", "end_time", "reason")
+    names = [column.name for column in missing_ids.c]
+    return house.everything(), spans, house.table(missing_ids, *names)
+
+
+@pytest.mark.parametrize("seed", seeds(2, 12))
+def test_restarts_at_any_point_leave_the_same_holes_through_many_outages(house, seed):
+    random = Random(seed)
+    batches = outages(random)
+    stops = set(random.sample(range(len(batches)), 30))
+    for number, batch in enumerate(batches):
+        house.live(batch)
+        if number in stops:
+            house.restart()
+    interrupted = all_of(house)
+    assert interrupted[0][1] and len(interrupted[2]) > 1, "there was nothing to remember"
+    house.clear()
+    house.log.close()
+    house.log, house.folder = None, house.folder.with_name("second")
+    house.restart()
+    house.live(*batches)
+    assert all_of(house) == interrupted

@@ -21,6 +21,7 @@ from app.pipeline.builder import Builder
 from app.pipeline.collector import Collector
 from app.pipeline.historian import Historian
 from app.pipeline.ownership import Ownership
+from app.pipeline.publishing import Publisher
 from app.ticklog import SyncFailed
 
 loops.GIVE_UP_SECONDS = float(os.environ.get("GIVE_UP_SECONDS", 30))
@@ -46,6 +47,7 @@ spoil("collector", Collector)
 spoil("builder", Builder)
 spoil("historian", Historian)
 spoil("owner", Ownership)
+spoil("publisher", Publisher)
 """
 
 

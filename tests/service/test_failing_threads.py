@@ -34,6 +34,7 @@ def test_a_failing_thread_is_seen_and_begins_anew_in_the_same_process(
         (f"builder {FEED}", "builder MemoryError"),
         (f"historian {FEED}", "historian ValueError"),
         ("owner", "owner ValueError"),
+        ("publisher", "publisher ValueError"),
     ):
         strike(fault)
         eventually(lambda loop=loop: service.broken() == [loop], SEEN_SECONDS)

@@ -194,8 +194,10 @@ def test_every_variable_that_is_used_or_set_is_defined_and_the_other_way_round()
 
 def test_every_route_is_there_with_each_of_its_methods():
     there = {(path(item), item["request"]["method"]) for item in REQUESTS}
+    # Postman waits for the end of an answer, which a stream does not have.
+    resources = {route: one for route, one in RESOURCES.items() if route != "/stream"}
     assert there == {
-        (route, method) for route, resource in RESOURCES.items() for method in resource.methods
+        (route, method) for route, resource in resources.items() for method in resource.methods
     }
 
 

@@ -1,7 +1,10 @@
 """What a person does with a running service, on a real socket."""
 
+import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -119,6 +122,22 @@ def test_a_bad_setting_is_named_and_nothing_starts(exchange, make_service, comma
     done = make_service(HOST="0.0.0.0").flask(*command)
     assert done.returncode == 1
     assert "HOST=" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_however_many_listen_there_are_connections_for_everybody_else(make_service):
+    """gunicorn accepts nobody beyond `worker_connections`, not even who asks for health."""
+    service = make_service(MAX_STREAMS="5000")
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:wsgi", "--print-config", "wsgi:app"],
+        cwd=service.folder,
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    shown = dict(re.findall(r"^(\w+) += (\d+)$", done.stdout, re.MULTILINE))
+    assert int(shown["worker_connections"]) >= int(shown["threads"]) + 500 > 5_500
 
 
 def test_a_hundred_posts_at_once_leave_one_builder(exchange, make_service):

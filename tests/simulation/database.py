@@ -64,13 +64,14 @@ def _new_engine(folder: Path) -> Engine:
 class Database:
     """point: called with the name of each moment in which the process may end. `away`: whether it
     can be reached; `breaks`, `unknown`: the chance that a statement fails, and that a commit seems
-    to."""
+    to. url: where others find it."""
 
     def __init__(
         self, folder: Path, empty: Path, random: Random, point: Callable[[str], None]
     ) -> None:
         folder.mkdir()
         shutil.copy(empty, folder / "candlekeep.db")
+        self.url = sqlite_url(folder)
         self._random, self._point = random, point
         self.away, self.breaks, self.unknown = False, 0.0, 0.0
         self.commits = 0

@@ -15,6 +15,8 @@ from app.market.candles import Fold
 from app.market.feed import FeedFold
 from app.market.ids import Ids
 from app.market.observation import Observation, StreamObservation
+from app.market.outages import Outages
+from app.market.revising import Change
 from app.market.sifting import LastPrices, Trades
 from app.market.unseen import Unseen
 from app.pipeline import builder, refolding
@@ -24,6 +26,7 @@ from app.pipeline.resume import ResumePoint
 from app.storage import feeds
 from app.storage.database import StoreError, writing
 from app.storage.feeds import FeedStore
+from app.storage.revisions import row_values
 from app.storage.tables import candles, feed_positions
 from app.ticklog import files, records
 from app.ticklog.files import SegmentLog
@@ -118,14 +121,14 @@ def the_position_in_a_transaction_of_its_own() -> Patch:
 
 @sabotage
 def rows_are_overwritten() -> Patch:
-    def absent(connection: Any, rows: list) -> tuple:
+    def absent(connection: Any, found: list, ids: Any) -> tuple:
         key = tuple_(candles.c.series_id, candles.c.interval_ms, candles.c.open_time)
-        keys = [(row["series_id"], row["interval_ms"], row["open_time"]) for row in rows]
+        keys = [(ids[one.symbol], one.interval, one.open_time) for one in found]
         if keys:
             connection.execute(delete(candles).where(key.in_(keys)))
-        return rows, 0
+        return [Change(None, one, None) for one in found], 0
 
-    return patch.object(feeds, "_absent", absent)
+    return patch.object(feeds, "absent", absent)
 
 
 @sabotage
@@ -134,7 +137,7 @@ def corrections_replace_rows_without_a_trace() -> Patch:
         for number, change in enumerate(changes, sequence + 1):
             one = change.after
             here = (candles.c.series_id == ids[one.symbol], candles.c.interval_ms == one.interval)
-            values = {**feeds.row_values(one), "sequence": number}
+            values = {**row_values(one), "sequence": number}
             where = (*here, candles.c.open_time == one.open_time)
             connection.execute(update(candles).where(*where).values(**values))
         return len(changes)
@@ -228,11 +231,24 @@ def a_boundary_belongs_to_the_old_window() -> Patch:
 
 @sabotage
 def missing_ids_are_not_looked_for() -> Patch:
-    def holes(_: Unseen, _symbol: str, ids: Ids) -> None:
+    def holes(_: Unseen, _symbol: str, ids: Ids, *_when: int) -> None:
         ids.opened.clear()
         ids.closed.clear()
 
     return patch.object(Unseen, "holes", holes)
+
+
+@sabotage
+def missing_trades_may_be_anywhere_though_there_was_an_outage() -> Patch:
+    return patch.object(Outages, "limited", lambda _outages, _symbol, hole, *_: hole)
+
+
+@sabotage
+def what_was_on_its_way_when_a_connection_broke_counts_as_observed() -> Patch:
+    def made(outages: Outages, margin: int, real: Any = Outages.__init__) -> None:
+        real(outages, 0)
+
+    return patch.object(Outages, "__init__", made)
 
 
 @sabotage

@@ -27,7 +27,7 @@ def test_after_any_run_nothing_differs_and_nothing_would_change(tmp_path, seed):
     feed = "poloniex", world.source
     (folder / "ticks" / ".".join(feed)).symlink_to(folder / "ticks" / "feed")
     config = SimpleNamespace(data_dir=folder, grace_ms=PACE.grace)
-    checker = Checker(observing(world.database.engine.url), config, feed, [])
+    checker = Checker(observing(world.database.url), config, feed, [])
     tally = Tally()
     assert list(checker.verify(tally, idle)) == []
     assert list(checker.rebuild(idle)) == []
