@@ -26,7 +26,7 @@ Period = tuple[int, int]
 Share = tuple[Decimal, tuple[str, ...]]
 """Coverage and reasons."""
 
-_WHOLE: Share = (Decimal(1), ())
+WHOLE: Share = (Decimal(1), ())
 
 
 class Span(NamedTuple):
@@ -128,7 +128,7 @@ class Seen:
     def share(self, start: int, end: int) -> Share:
         """Coverage and reasons of the window `[start, end)` (ms)."""
         if self.is_told(start, end):
-            return _WHOLE
+            return WHOLE
         spans = self._missed.within(self._symbol, start, end)
         told = [one for one in self._told if one[0] < end and one[1] > start]
         return coverage(start, end, spans, self._periods, told)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from app.market.candles import EXCHANGE, Bar, Candle, merged
 from app.market.closing import Closing, Official
-from app.market.coverage import ALL, Period, Seen
+from app.market.coverage import ALL, WHOLE, Period, Seen
 from app.market.ticks import Cover
 from app.market.windows import LONGEST, window_open, window_up
 
@@ -144,15 +144,17 @@ class _Revising:
         """What `_shorts` and `_longer` would find, in a fraction of the time."""
         changes = []
         times = sorted(at for at in self._official if start <= at < end)
+        all_told = self._seen.is_told(start, end)
         for length in sorted(lengths):
             for window, inside in groupby(times, partial(window_open, interval=length)):
                 until = window + length
-                if until <= self._through and length in self._known.intervals(window):
-                    share, reasons = self._seen.share(window, until)
-                    bar = merged([self._official[at] for at in inside])
-                    if share == 1 and bar is not None:
-                        after = Candle(self._symbol, window, length, bar, share, reasons)
-                        changes.append(Change(None, after, None))
+                if until > self._through or length not in self._known.intervals(window):
+                    continue
+                told = all_told and start <= window and until <= end
+                bar = merged([self._official[at] for at in inside])
+                if bar is not None and (told or self._seen.share(window, until)[0] == 1):
+                    after = Candle(self._symbol, window, length, bar, *WHOLE)
+                    changes.append(Change(None, after, None))
         return changes
 
     def _shorts(self, start: int, end: int) -> list[Change]:
