@@ -2,6 +2,8 @@
 happens to be open in somebody's browser. Reading is free."""
 
 import hmac
+import socket
+from contextlib import suppress
 
 from flask import request
 
@@ -29,11 +31,17 @@ def guard() -> None:
         _check_host()
 
 
-def bound_sending() -> None:
-    """Give sending a deadline, which gunicorn leaves without one."""
+def bound_sending(seconds: int = SEND_SECONDS) -> None:
+    """Give sending a deadline, which gunicorn leaves without one; also where a client has gone
+    without a word, so that what is sent to it is never confirmed."""
     connection = request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(SEND_SECONDS)
+    if connection is None:
+        return
+    # One that is gone already shows it when something is sent.
+    with suppress(OSError):
+        connection.settimeout(seconds)
+        if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
 
 
 def _check_host() -> None:

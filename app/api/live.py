@@ -11,10 +11,11 @@ from wsproto.frame_protocol import CloseReason
 
 from app.api.context import services
 from app.api.events import TOO_SLOW, Changes, Lost, body, missed, reset
+from app.api.guard import bound_sending
 from app.api.messages import SUBSCRIBE, Echo, Message, decode, read_message, take_echo
 from app.api.parameters import Parameters
 from app.api.problems import Problem
-from app.api.stream import listen
+from app.api.stream import TAKE_SECONDS, listen
 from app.api.stream_ids import stream_id
 from app.api.websocket import Ended, Opened, check_handshake
 from app.live import Feed
@@ -39,6 +40,7 @@ class Live(Resource):
         Parameters(request.args, ())
         check_handshake()
         shared = services()
+        bound_sending(TAKE_SECONDS)
         leave = shared.streams.take()
         try:
             # All feeds: what a client wants of them it says later, and again and again.

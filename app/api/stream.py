@@ -1,7 +1,6 @@
 """GET /stream: candles as Server-sent events (HTML Living Standard, 9.2), as they open, close and
 are corrected. A listener that comes back is told first what it has missed."""
 
-import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from flask_restful import Resource
 
 from app.api.context import services
 from app.api.events import TOO_SLOW, Changes, Lost, body, missed, reset
+from app.api.guard import bound_sending
 from app.api.parameters import Parameters, known_exchange, known_source
 from app.api.problems import RETRY_SECONDS, Problem
 from app.api.question import SELECTING, check_stored
@@ -29,7 +29,7 @@ COMMENT_SECONDS = 15.0
 KNOWN_SECONDS = 2.0
 """How long a listener may wait to be let in: a start takes a moment."""
 
-SEND_SECONDS = 10
+TAKE_SECONDS = 10
 """A client that takes nothing for so long is left."""
 
 RECONNECT_MS = 2_000
@@ -44,6 +44,7 @@ class Stream(Resource):
         given = Parameters(request.args, STREAM_NAMES)
         wanted = read_wanted(given, shared.config)
         since = _since(given)
+        bound_sending(TAKE_SECONDS)
         leave = shared.streams.take()
         try:
             listener = listen(shared, wanted)
@@ -56,7 +57,6 @@ class Stream(Resource):
         answer.call_on_close(leave)
         # Proxies would keep back what is small.
         answer.headers["X-Accel-Buffering"] = "no"
-        bound_sending(request.environ.get("gunicorn.socket"))
         return answer
 
 
@@ -96,16 +96,6 @@ def _since(given: Parameters) -> Mapping[Feed, int] | None:
         return read_stream_id(header, "Last-Event-ID")
     text = given.get("since")
     return None if text is None else read_stream_id(text, "since")
-
-
-def bound_sending(connection: socket.socket | None) -> None:
-    """Notice soon a client that takes nothing, and one that has gone without a word: what is sent
-    to it is never confirmed."""
-    if connection is not None:
-        connection.settimeout(SEND_SECONDS)
-        if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family != socket.AF_UNIX:
-            limit = SEND_SECONDS * 1000
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limit)
 
 
 class _Frames:

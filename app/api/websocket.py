@@ -19,7 +19,6 @@ from wsproto.utilities import generate_accept_token
 
 from app.api.guard import check_page
 from app.api.problems import Problem
-from app.api.stream import bound_sending
 
 LOOK_SECONDS = 0.25
 """Between two looks at what the client says; it is told without that delay."""
@@ -97,7 +96,6 @@ class Opened(Response):
 
     def __init__(self, talk: Talk, monotonic: Callable[[], float]) -> None:
         connection: socket.socket = request.environ["gunicorn.socket"]
-        bound_sending(connection)
         super().__init__(_conversation(connection, talk, monotonic), 101)
         del self.headers["Content-Type"]
         self.headers["Upgrade"], self.headers["Connection"] = "websocket", "Upgrade"
@@ -119,7 +117,7 @@ def _conversation(
 
 class Websocket:
     """A connection from its handshake on. Waits never longer than a look, and for the client to
-    take something no longer than `bound_sending` allows."""
+    take something no longer than its timeout."""
 
     def __init__(self, connection: socket.socket, monotonic: Callable[[], float]) -> None:
         self._connection, self._monotonic = connection, monotonic

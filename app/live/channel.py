@@ -127,10 +127,20 @@ class Channel:
             self._reached = dict(reached)
             self._changed.notify_all()
 
-    def form(self, events: Iterable[Event]) -> None:
-        """Tell how open candles stand; what listeners have not taken yet of earlier ones is
-        replaced."""
+    def lose(self) -> None:
+        """Nobody's place counts any more: what is told from now on does not follow on what was
+        told."""
         with self._changed:
+            self._events.clear()
+            self._told += 1
+            self._changed.notify_all()
+
+    def form(self, events: Iterable[Event], gone: Iterable[Place] = ()) -> None:
+        """Tell how open candles stand; what listeners have not taken yet of earlier ones is
+        replaced. gone: of which series nothing is open any more."""
+        with self._changed:
+            for place in gone:
+                self._forming.pop(place, None)
             for event in events:
                 self._formed += 1
                 # The newest are last, so that listeners need not look at all.

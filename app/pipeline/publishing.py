@@ -48,9 +48,10 @@ class Publisher:
         self._form(forming, points)
         return OPEN_SECONDS
 
-    def _forming(self, now: float) -> dict[Feed, Forming]:
+    def _forming(self, now: float) -> dict[Feed, Forming] | None:
+        """None where nobody is to be told now."""
         if not self._channel.listening or now < self._open_due:
-            return {}
+            return None
         self._open_due = now + OPEN_SECONDS
         return {feed: ask() for feed, ask in list(self._hub.forming.items())}
 
@@ -67,13 +68,16 @@ class Publisher:
                     Event.committed(feed, row.sequence, row.candle, row.cause) for row in rows
                 ]
                 self._channel.publish(events, known)
-            # A database that was put back to an older state counts up from there.
-            known[feed] = through
+            if through < after:
+                # A database that was put back to an older state counts up from there.
+                known[feed] = through
+                self._channel.publish([], known)
+                self._channel.lose()
         self._channel.publish([], known)
 
-    def _form(self, forming: Mapping[Feed, Forming], points: Mapping[Feed, Point]) -> None:
+    def _form(self, forming: Mapping[Feed, Forming] | None, points: Mapping[Feed, Point]) -> None:
         """The open candles that have changed since they were told last."""
-        if not forming:
+        if forming is None:
             return
         opened, events = dict[Place, OpenCandle](), list[Event]()
         for feed, found in forming.items():
@@ -86,9 +90,10 @@ class Publisher:
                 opened[place] = part
                 if self._open.get(place) != part:
                     events.append(Event(OPEN, place, 0, _row(part, shares)))
+        gone = self._open.keys() - opened.keys()
         self._open = opened
-        if events:
-            self._channel.form(events)
+        if events or gone:
+            self._channel.form(events, gone)
 
 
 def _row(part: OpenCandle, shares: FormingShares) -> object:

@@ -87,9 +87,10 @@ class Runner:
         self._publisher.stop()
         self._owner.stop()
         self._stop_feeds(deadline)
-        join_all([self._owner], deadline)
+        own = [loop for loop in (self._owner, self._publisher) if loop.is_alive()]
+        join_all(own, deadline)
         # With one that the owner was just about to start.
-        loops = [self._owner, *self._stop_feeds(deadline)]
+        loops = [*own, *self._stop_feeds(deadline)]
         late = [loop.name for loop in loops if loop.is_alive()]
         for name in late:
             log.error("%s did not end in time", name)

@@ -45,6 +45,8 @@ def written(engine: Engine, feed: Feed, after: int, through: int) -> list[Writte
     assert through - after <= AT_ONCE
     with reading(engine) as connection:
         names = _names(connection, feed)
+        # In this order: what is replaced in between, as MySQL may show it, is found twice and not
+        # never.
         found = [
             one
             for table in (candles, candle_revisions)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from sqlalchemy import text
 
 from app.api import events, stream
 from app.api.stream_ids import read_stream_id, stream_id
@@ -28,11 +29,11 @@ class Frame(dict):
 
 def frames(answer):
     """The blocks of an answer as they come; comments are left out."""
-    text = ""
+    left = ""
     for chunk in answer.response:
-        text += chunk.decode()
-        while "\n\n" in text:
-            block, _, text = text.partition("\n\n")
+        left += chunk.decode()
+        while "\n\n" in left:
+            block, _, left = left.partition("\n\n")
             lines = [line.partition(": ") for line in block.split("\n") if line[0] != ":"]
             yield Frame((name, value) for name, _, value in lines)
 
@@ -243,6 +244,23 @@ def test_an_id_of_another_process_that_was_ahead_is_no_reason_to_read_all_again(
     listener.leave()
 
 
+def test_a_database_that_is_put_back_to_an_older_state_is_said(client, shared, store, publish):
+    for minute in (1, 2):
+        store.close([candle(minute * MINUTE)], (minute + 1) * MINUTE)
+    publish()
+    listener = Listener(client)
+    listener.next("status")
+    with shared.engine.begin() as connection:
+        connection.execute(text("UPDATE feed_positions SET sequence = 1"))
+        connection.execute(text("DELETE FROM candles WHERE sequence = 2"))
+    publish()
+    assert listener.next().row["reason"] == "too_slow"
+    again = Listener(client, **{"Last-Event-ID": listener.id})
+    assert again.next().row["reason"] == "unknown_id"
+    again.leave()
+    listener.leave()
+
+
 def test_one_that_falls_behind_is_told_so_and_loses_nothing_when_it_comes_back(
     client, shared, store, publish
 ):
@@ -286,6 +304,19 @@ def test_an_open_candle_says_what_was_observed_of_it_and_is_no_more_when_it_has_
     publish()
     # What has not changed is not told again.
     assert listener.next("open").row["tick_count"] == 9
+    listener.leave()
+
+
+def test_what_nobody_builds_any_more_is_not_told_as_open(client, shared, publish):
+    held = candle(10 * MINUTE).bar
+    forming = Forming([OpenCandle("BTC_USDT", MINUTE, 10 * MINUTE, held)], [], 10 * MINUTE)
+    shared.hub.forming[FEED] = lambda: forming
+    listener = Listener(client)
+    publish()
+    assert listener.next("open")
+    del shared.hub.forming[FEED]
+    publish()
+    assert shared.hub.channel.opened(10**9) == []
     listener.leave()
 
 

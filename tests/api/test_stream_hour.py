@@ -15,7 +15,7 @@ from tests.support import seeds
 
 SYMBOLS = ("BTC_USDT", "ETH_USDT", "XRP_USDT")
 LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "10m": 10 * MINUTE}
-LISTENERS, BREAKS = 8, 500
+LISTENERS, BREAKS = 20, 500
 
 
 class Listener:
@@ -23,6 +23,7 @@ class Listener:
 
     def __init__(self, client):
         self._client, self.id, self.heard = client, "-", Counter()
+        self.resets = Counter()
         self.answer, self._blocks = None, None
 
     def connect(self):
@@ -49,6 +50,8 @@ class Listener:
             silent = silent + 1 if block.endswith(": still here") else 0
             fields = dict(line.partition(": ")[::2] for line in block.split("\n"))
             self.id = fields.get("id", self.id)
+            if fields.get("event") == "reset":
+                self.resets[json.loads(fields["data"])["reason"]] += 1
             if fields.get("event") in ("candle", "correction"):
                 row = json.loads(fields["data"])
                 key = (row["symbol"], LENGTHS[row["interval"]], row["open_time"], row["revision"])
@@ -63,22 +66,24 @@ def test_every_listener_has_heard_every_candle_once(app, store, client, monkeypa
     monkeypatch.setattr(events, "STATUS_SECONDS", 0.0)
     hub = app.extensions["candlekeep"].hub
     # So few that some fall behind.
-    hub.channel = Channel(kept=40)
+    hub.channel = Channel(kept=6)
     publisher = Publisher(app.extensions["candlekeep"].engine, hub)
     publisher.step(0.0)
-    chance, breaks = random.Random(seed), 0
+    chance, breaks, live = random.Random(seed), 0, 0
     store.intervals = tuple(LENGTHS.values())
     listeners = [Listener(client) for _ in range(LISTENERS)]
     for minute in range(1, 61):
         _close(store, minute, chance)
+        before = sum(listener.answer is not None for listener in listeners)
         if chance.random() < 0.8:
             publisher.step(float(minute))
+            live += before
         for listener in listeners * 2:
             if listener.answer is None and chance.random() < 0.7:
                 listener.connect()
             if listener.answer is not None and chance.random() < 0.8:
                 listener.hear(chance.choice((0, 1, 2, 5, 10**9)))
-            if listener.answer is not None and chance.random() < BREAKS / 60 / LISTENERS / 2 * 2:
+            if listener.answer is not None and chance.random() < 0.5:
                 listener.leave()
                 breaks += 1
     publisher.step(61.0)
@@ -90,7 +95,8 @@ def test_every_listener_has_heard_every_candle_once(app, store, client, monkeypa
         assert _has_all(listener, store)
         assert set(listener.heard.values()) == {1}
         listener.leave()
-    assert breaks >= BREAKS and not hub.channel.listening
+    assert sum(listener.resets["too_slow"] for listener in listeners)
+    assert breaks >= BREAKS and live >= 60 and not hub.channel.listening
 
 
 def _close(store, minute, chance):

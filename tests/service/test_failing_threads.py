@@ -71,7 +71,7 @@ def test_what_no_restart_mends_ends_the_whole_service(fault, exchange, make_serv
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("role", ["collector", "builder", "historian", "owner"])
+@pytest.mark.parametrize("role", ["collector", "builder", "historian", "owner", "publisher"])
 def test_a_stuck_thread_is_seen_and_goes_with_its_process(role, exchange, make_service, tmp_path):
     trade(exchange)
     service, strike = prepare_faulty(make_service, tmp_path, GIVE_UP_SECONDS="8")
@@ -79,7 +79,7 @@ def test_a_stuck_thread_is_seen_and_goes_with_its_process(role, exchange, make_s
     (old,) = children(service.process.pid)
     begin = exchange.now()
     strike(f"{role} hang")
-    name = role if role == "owner" else f"{role} {FEED}"
+    name = role if role in ("owner", "publisher") else f"{role} {FEED}"
     eventually(lambda: name in service.broken(), SEEN_SECONDS + 1)
     assert exchange.now() - begin < (SEEN_SECONDS + 0.5) * 1000
     strike()
@@ -129,8 +129,8 @@ def test_what_the_system_refuses_is_waited_for(exchange, make_service, tmp_path)
     assert service.request("POST", "/candlesticks", {"symbols": ["BTC_USDT"]})[0] == 202
 
     def restarts():
-        (owner,) = service.get("/status")["loops"]
-        return owner["restarts"]
+        loops = {one["name"]: one for one in service.get("/status")["loops"]}
+        return loops["owner"]["restarts"]
 
     # A loop that fails by itself would have ended the service by then.
     eventually(lambda: restarts() > 7, 20)

@@ -10,8 +10,10 @@ from flask_restful import Resource
 from wsproto.frame_protocol import CloseReason
 
 from app.api.context import services
+from app.api.guard import bound_sending
 from app.api.parameters import Parameters
 from app.api.problems import Problem
+from app.api.stream import TAKE_SECONDS
 from app.api.websocket import Ended, Opened, check_handshake
 from app.live.channel import Closed
 from app.market.windows import interval_text
@@ -32,6 +34,7 @@ class PushedLists(Resource):
         Parameters(request.args, ())
         interval, count = _read(wanted, shared.config.intervals)
         check_handshake()
+        bound_sending(TAKE_SECONDS)
         leave = shared.streams.take()
         answer = Opened(Lists(shared, interval, count), shared.hub.monotonic)
         answer.call_on_close(leave)
