@@ -28,6 +28,7 @@ from app.pipeline.feeds import FeedSettings, Makers
 from app.pipeline.loops import END_SECONDS, Seldom, Watchdog
 from app.pipeline.replacing import Replacements
 from app.pipeline.runner import Runner, RunnerSettings
+from app.serving import Worker
 from app.web import WEB_THREADS, Services
 from config import ConfigError, load
 
@@ -41,7 +42,7 @@ app = create_app(_config)
 
 bind = f"{_config.host}:{_config.port}"
 workers = 1
-worker_class = "gthread"
+worker_class = Worker
 # A stream holds a thread as long as somebody listens; the others are for everybody else.
 threads = WEB_THREADS + _config.max_streams
 # Idle connections count too, and beyond this number nobody is let in, not even to ask for health.

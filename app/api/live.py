@@ -60,6 +60,11 @@ class Subscription(NamedTuple):
     wanted: Wanted
     since: Mapping[Feed, int]
 
+    def news(self, event: Event) -> bool:
+        """Whether it is meant, and not known from another process that was ahead of this one."""
+        after = self.since.get(event.place.feed, 0)
+        return (not event.number or event.number > after) and self.wanted.place(event.place)
+
     def told(self, event: Event) -> bool:
         """Whether it has told this event of the past."""
         after = self.since.get(event.place.feed, 0)
@@ -109,7 +114,7 @@ class Conversation:
             raise Ended(CloseReason.GOING_AWAY, "the service ends") from None
 
     def _wanted(self, event: Event) -> bool:
-        return any(one.wanted.place(event.place) for one in self._subscriptions)
+        return any(one.news(event) for one in self._subscriptions)
 
     def _subscribe(self, message: Message, echo: Echo) -> Iterator[bytes]:
         wanted = message.wanted

@@ -13,7 +13,7 @@ from app.feeding.plain import plain
 from app.feeding.reading import Question, Row, read_row
 from app.feeding.service import Meta, Service
 from app.feeding.sse import Event
-from app.feeding.trouble import Away
+from app.feeding.trouble import Away, WrongAnswer
 from app.market.windows import interval_text, parse_length
 
 POLL_SECONDS = 3.0
@@ -195,6 +195,10 @@ class Follower:
     def _meet(self, meta: Meta) -> None:
         """From the first answer on it is one feed, whatever the service's defaults become."""
         feed = meta.exchange, meta.source
+        try:
+            parse_length(meta.interval)
+        except ValueError as error:
+            raise WrongAnswer(f"an interval that is none: {error}") from error
         self._question = replace(self._question, exchange=feed[0], source=feed[1])
         link = self.link
         link.feed, link.interval, link.hint = feed, meta.interval, plain(meta.hint, 400)

@@ -255,3 +255,16 @@ def test_an_ended_demo_leaves_no_process_behind(tmp_path, moment, to_all):
     finally:
         for pid in group(process.pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_clients_that_never_close_their_end_hold_up_nobody(exchange, make_service, make_clients):
+    trade(exchange)
+    service = prepare(make_service)
+    clients = make_clients(service)
+    for _ in range(10):
+        clients.say("GET /livez HTTP/1.0\r\n\r\n")
+        clients.say("BAD\r\n\r\n")
+    begin = time.monotonic()
+    assert service.get("/livez")
+    # One after the other they would take two seconds each.
+    assert time.monotonic() - begin < 10
