@@ -219,9 +219,6 @@ def test_a_place_that_another_connection_has_come_to_is_known(client, store, pub
     assert [one["event"] for one in told] == ["subscribed"]
 
 
-@pytest.mark.parametrize(
-    ("since", "reason"), [("poloniex.ticker.0", "too_old"), ("poloniex.ticker.9", "unknown_id")]
-)
 def test_who_comes_from_a_process_that_was_ahead_is_told_nothing_twice(client, store, publish):
     close(store, publish, 1, symbols=("BTC_USDT",))
     # Committed by then, but this process has not told it yet.
@@ -232,6 +229,9 @@ def test_who_comes_from_a_process_that_was_ahead_is_told_nothing_twice(client, s
     assert places(client.news()) == [("BTC_USDT", 3)]
 
 
+@pytest.mark.parametrize(
+    ("since", "reason"), [("poloniex.ticker.0", "too_old"), ("poloniex.ticker.9", "unknown_id")]
+)
 def test_what_cannot_be_told_again_is_said_and_the_subscription_holds(
     client, store, publish, monkeypatch, since, reason
 ):
