@@ -158,7 +158,8 @@ def test_a_mean_is_drawn_only_where_all_of_its_candles_exist(visit, stage):
     visit.open(choice="poloniex/BTC_USDT/trades/1m")
     means = """async (closes) => {
         const { movingAverage } = await import("/dashboard/averages.js");
-        return movingAverage(closes.map((close) => close ?? NaN), 3);
+        const times = closes.map((_, place) => place);
+        return movingAverage(closes.map((close) => close ?? NaN), 3, times, 1);
     }"""
     closes = [1, 2, 3, 4, None, 5, 6, 7]
     found = visit.page.evaluate(means, closes)

@@ -264,8 +264,10 @@ export class Chart {
     const closes = this.#rows.map((row) =>
       isCandle(row) && row.closed ? Number(row.close) : Number.NaN,
     );
+    const times = this.#rows.map((row) => row.open_time);
+    const length = this.#rows.length ? this.#rows[0].close_time + 1 - times[0] : 0;
     for (const [count, line] of this.#means) {
-      const values = movingAverage(closes, count);
+      const values = movingAverage(closes, count, times, length);
       line.setData(this.#rows.map((row, place) => this.#point(row, values, place)));
     }
   }

@@ -5,7 +5,7 @@ import { tell } from "./news.js";
 import { at, say } from "./page.js";
 import { zone } from "./settings.js";
 
-const WORDS = { connecting: "connecting", live: "live", off: "nothing to follow" };
+const WORDS = { connecting: "connecting", live: "live", off: "nothing to follow", paused: "paused" };
 const AWAY_MS = 10_000;
 
 export class Connection {
@@ -31,7 +31,7 @@ export class Connection {
       tell("back", `Live again after ${gone}; what closed meanwhile is read now.`);
       this.#lostAt = null;
     }
-    if (now.state === "off") this.#lostAt = null;
+    if (["off", "paused"].includes(now.state)) this.#lostAt = null;
     this.#draw();
   }
 

@@ -6,13 +6,15 @@ export function hideEmpty() {
   at("empty").hidden = true;
 }
 
-/** problem: why the service refuses to answer. */
-export function showRefused(problem) {
-  show("This cannot be shown", problem.message, false);
+/** problem: why the service does not answer, or null; active: whether the series is being built. */
+export function showInstead(series, problem, active) {
+  if (problem && series.refused) show("This cannot be shown", problem.message, false);
+  else if (series.loaded && !series.candles.rows.length)
+    showNothing(series.choice, active, series.hint);
+  else hideEmpty();
 }
 
-/** active: whether the series is being built; hint: what the service says about it. */
-export function showNothing({ exchange, symbol, source }, active, hint) {
+function showNothing({ exchange, symbol, source }, active, hint) {
   if (active) show("Nothing has closed yet", hint, false);
   else show("Not being built", `${symbol} (${source}) has no candles on ${exchange}.`, true);
 }

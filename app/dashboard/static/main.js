@@ -6,17 +6,19 @@ import { Chart } from "./chart.js";
 import { firstChoice, intervalsOf, keep, knownSeries, parse, same } from "./choice.js";
 import { Connection } from "./connection.js";
 import { control } from "./controls.js";
-import { hideEmpty, showNothing, showRefused } from "./empty.js";
+import { hideEmpty, showInstead } from "./empty.js";
 import { correctionText, showLegend } from "./legend.js";
 import { tell } from "./news.js";
 import { at, press, say } from "./page.js";
 import { Picker } from "./picker.js";
 import { Series } from "./series.js";
 import { zone } from "./settings.js";
+import { Side } from "./side.js";
 import { readFirst } from "./starting.js";
-import { showAgreement, showCoverage, showFeeds, showStored } from "./status.js";
+import { mergeFeeds, showFeeds } from "./status.js";
 import { Stream } from "./stream.js";
 import { View, showPrice } from "./view.js";
+import { observe } from "./visibility.js";
 import { Watch } from "./watch.js";
 
 const STATUS_MS = 5000;
@@ -30,6 +32,7 @@ let status = null;
 let choice = null;
 let known = [];
 let cursor = null;
+let reading = null;
 const causes = new Map();
 
 const chart = new Chart(at("chart"), {
@@ -49,11 +52,14 @@ const series = new Series(stream, {
   onProblem: (problem) => showEmpty(problem),
 });
 const watch = new Watch((one) => choose({ ...one, interval: choice.interval }));
+const side = new Side(watch);
 const picker = new Picker(
   () => known,
   (one) => choose({ ...one, interval: choice.interval }),
 );
 const building = new Building(async (started) => {
+  // One that is on its way may not know of it yet.
+  await reading;
   await readStatus();
   if (started) choose({ ...started, interval: choice.interval });
 });
@@ -62,7 +68,8 @@ const building = new Building(async (started) => {
 
 function heard(kind, data) {
   if (kind === "status") {
-    mergeFeeds(data);
+    mergeFeeds(status, data);
+    statusChanged();
   } else if (kind === "reset") {
     tell(
       "note",
@@ -80,30 +87,22 @@ function heard(kind, data) {
 
 function connected(state) {
   connection.stream(state);
-  if (state.state !== "live" || !state.again) return;
+  if (state.state !== "live") return;
   // Where nothing was heard before, nothing tells from where to go on.
   if (state.resumed) series.tail();
-  else series.load();
-  readStatus();
+  else if (state.again || series.unheard) series.load();
+  if (state.again) readStatus();
 }
 
-function mergeFeeds({ role, feeds }) {
-  if (!status) return;
-  const newer = new Map(feeds.map((feed) => [`${feed.exchange}/${feed.source}`, feed]));
-  status.role = role;
-  status.feeds = status.feeds.map((feed) => ({
-    ...feed,
-    ...newer.get(`${feed.exchange}/${feed.source}`),
-  }));
-  statusChanged();
+/** Asked for more often than it is answered, one answer is for all. */
+function readStatus() {
+  reading ??= askStatus().finally(() => (reading = null));
+  return reading;
 }
 
-async function readStatus() {
-  const before = JSON.stringify(known);
+async function askStatus() {
   try {
     status = await get("/status");
-    // Where the database is away, what was known of it stays.
-    if (status.subscriptions) known = await knownSeries(status.subscriptions);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     connection.answers(false);
@@ -112,6 +111,19 @@ async function readStatus() {
   }
   if (connection.answers(true)) stream.retry();
   statusChanged();
+  await readKnown();
+}
+
+async function readKnown() {
+  // Where the database is away, what was known of it stays.
+  if (!status.subscriptions) return;
+  const before = JSON.stringify(known);
+  try {
+    known = await knownSeries(status.subscriptions);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return;
+  }
   if (choice && before !== JSON.stringify(known)) showSeries();
 }
 
@@ -138,13 +150,16 @@ function choose(wanted) {
   keep(choice);
   cursor = null;
   causes.clear();
+  side.stop();
   hideEmpty();
   for (const button of at("intervals").children)
     press(button, button.textContent === choice.interval);
   showSeries();
   chart.show([]);
   const also = watch.symbols(choice.exchange, choice.source);
-  return series.choose(choice, index.intervals, also).then(showSlow);
+  return series.choose(choice, index.intervals, also).then(() => {
+    if (choice === wanted) showSlow();
+  });
 }
 
 function showSeries() {
@@ -184,17 +199,19 @@ function changed(what) {
   view.change(series.candles.rows, what);
   showEmpty(null);
   showNow();
-  if (!cursor) legend(null);
+  if (!cursor || cursor !== series.candles.get(cursor.open_time)) legend(cursor);
 }
 
 function corrected(row, replaced) {
-  if (causes.size < MOST_CAUSES) causes.set(row.open_time, row.cause);
+  if (causes.size < MOST_CAUSES || causes.has(row.open_time)) causes.set(row.open_time, row.cause);
+  if (row.open_time === (cursor ?? series.candles.last)?.open_time) legend(cursor);
   tell("correction", correctionText(row, replaced, zone()));
 }
 
 function legend(row) {
-  cursor = row;
-  const shown = row ?? series.candles?.last;
+  // What is under the cursor may have changed since.
+  cursor = row && (series.candles?.get(row.open_time) ?? row);
+  const shown = cursor ?? series.candles?.last;
   showLegend(shown ?? null, zone(), shown && causes.get(shown.open_time));
 }
 
@@ -204,42 +221,22 @@ function showNow() {
 }
 
 function showEmpty(problem) {
-  if (problem && series.refused) {
-    // What is refused will be refused again.
-    stream.close();
-    showRefused(problem);
-  } else if (series.loaded && !series.candles.rows.length) {
-    showNothing(choice, isActive(), series.hint);
-  } else {
-    hideEmpty();
-  }
+  // What is refused will be refused again.
+  if (problem && series.refused) stream.close();
+  showInstead(series, problem, isActive());
 }
 
 async function showSlow() {
   if (series.refused) return;
-  const series_ = { exchange: choice.exchange, symbol: choice.symbol, source: choice.source };
-  const steps = [
-    () => showCoverage(series_, closedThrough() ?? Date.now()),
-    () => showAgreement(series_),
-    () => showStored(series_, index.intervals[0], status),
-    () => watch.refresh(index.intervals[0]),
-  ];
-  for (const step of steps) {
-    try {
-      await step();
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-    }
-  }
-  showNow();
+  const now = closedThrough() ?? Date.now();
+  if (await side.show(choice, now, index.intervals[0], status)) showNow();
 }
 
 // How it begins
 
 async function begin() {
   chart.zone(zone());
-  [index, status] = await readFirst();
-  known = await knownSeries(status.subscriptions);
+  [index, status, known] = await readFirst();
   control({
     chart,
     intervals: intervalsOf(index.intervals),
@@ -261,13 +258,14 @@ async function begin() {
   await shown;
   listen();
   setInterval(readStatus, STATUS_MS);
-  setInterval(showSlow, SLOW_MS);
+  setInterval(() => side.running || showSlow(), SLOW_MS);
   setInterval(keepUp, TAIL_MS);
 }
 
 /** What the stream does not tell is read: longer intervals, windows without a trade, and everything
  * while there is no stream. One that leaves out what closes is none. */
 function keepUp() {
+  if (stream.paused) return;
   if (!stream.live || series.missed >= MOST_MISSED) {
     series.missed = 0;
     stream.suspect();
@@ -285,11 +283,13 @@ function listen() {
     const wanted = parse(location.hash.slice(1), intervalsOf(index.intervals));
     if (wanted) choose(wanted);
   });
-  document.addEventListener("visibilitychange", () => {
-    if (document.hidden) return;
-    stream.retry();
-    readStatus();
-  });
+  observe(
+    () => stream.pause(),
+    () => {
+      stream.resume();
+      readStatus();
+    },
+  );
 }
 
 begin();

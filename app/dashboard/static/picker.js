@@ -9,6 +9,7 @@ const KEEP_MS = 60_000;
 
 export class Picker {
   #markets = [];
+  #feed = "";
   #readAt = 0;
   #found = [];
   #place = 0;
@@ -33,11 +34,14 @@ export class Picker {
   }
 
   async #read() {
-    if (Date.now() - this.#readAt < KEEP_MS) return;
+    const { exchange, source } = this.chosen;
+    const feed = `${exchange}/${source}`;
+    if (feed === this.#feed && Date.now() - this.#readAt < KEEP_MS) return;
+    this.#forget(feed);
     say(at("picker-note"), "asking the exchange what it lists …");
     try {
-      const { exchange, source } = this.chosen;
       const { data } = await get("/markets", { exchange, source });
+      if (feed !== this.#feed) return;
       this.#markets = data.map((market) => ({
         exchange,
         source,
@@ -48,8 +52,18 @@ export class Picker {
       say(at("picker-note"), "");
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (feed !== this.#feed) return;
       say(at("picker-note"), error.message);
     }
+    this.#draw(this.#place);
+  }
+
+  /** Markets of another feed are none of this one. */
+  #forget(feed) {
+    if (feed === this.#feed) return;
+    this.#feed = feed;
+    this.#readAt = 0;
+    this.#markets = [];
     this.#draw(this.#place);
   }
 

@@ -9,6 +9,7 @@ const PAGE = 600;
 const OLDER_PAGE = 1000;
 const OPENING_MS = 1200;
 const MOST_PAGES = 5;
+const REFUSED = [400, 404, 422];
 
 /** hooks: onLoaded(), onChange("all" | "tail"), onCorrection(candle, what it
  * replaces), onProblem(Problem or null). */
@@ -16,6 +17,8 @@ export class Series {
   #buffer = null;
   #generation = 0;
   #cursor = null;
+  #stale = false;
+  #older = [];
   #loadingOlder = false;
   #readingTail = false;
   #tailAgain = false;
@@ -26,6 +29,8 @@ export class Series {
     this.hooks = hooks;
     this.loaded = false;
     this.hint = "";
+    /** Whether it was read before the stream was open: what came in between is not known. */
+    this.unheard = false;
     /** How often in a row a candle was read of which the stream had not told. */
     this.missed = 0;
   }
@@ -41,6 +46,7 @@ export class Series {
     this.candles = new Candles(this.length);
     this.loaded = false;
     this.refused = false;
+    this.#stale = false;
     this.#hole = Number.POSITIVE_INFINITY;
     return this.load(true);
   }
@@ -49,7 +55,10 @@ export class Series {
   async load(reopen = false) {
     const generation = ++this.#generation;
     this.#buffer = [];
+    this.unheard = false;
     if (reopen) await Promise.race([this.stream.open(this.#heardOf()), pause(OPENING_MS)]);
+    if (generation !== this.#generation) return;
+    this.unheard = !this.stream.live;
     const done = await this.#attempt(generation, async () => {
       const page = await get("/candlesticks", { ...this.#asked(), limit: PAGE, include_open: 1 });
       if (generation !== this.#generation) return;
@@ -59,12 +68,21 @@ export class Series {
       this.#cursor = page.meta.next_cursor;
       this.hint = page.meta.hint ?? "";
       this.loaded = true;
-      const heard = this.#buffer ?? [];
-      this.#buffer = null;
-      for (const [kind, row] of heard) this.#put(kind, row);
+      this.#stale = false;
+      this.#putHeard();
       this.hooks.onLoaded();
     });
-    if (!done && generation === this.#generation) this.#buffer = null;
+    if (done || generation !== this.#generation) return;
+    // What is on show goes on, but lacks something: `tail` reads it all again.
+    if (this.loaded) this.#putHeard();
+    else this.#buffer = null;
+    this.#stale = true;
+  }
+
+  #putHeard() {
+    const heard = this.#buffer ?? [];
+    this.#buffer = null;
+    for (const [kind, row] of heard) this.#put(kind, row);
   }
 
   /** What is older than the oldest row, if there is more. */
@@ -77,15 +95,19 @@ export class Series {
       const page = await get("/candlesticks", asked);
       if (generation !== this.#generation) return;
       this.#cursor = page.meta.next_cursor;
-      if (this.candles.take(page.data)) this.hooks.onChange("all");
+      const taken = this.candles.take(page.data);
+      // The page may have been read before these came.
+      this.candles.take(this.#older.filter((row) => !this.#isBefore(row)));
+      if (taken) this.hooks.onChange("all");
     });
+    this.#older = [];
     this.#loadingOlder = false;
   }
 
   /** What came since the newest closed row, with the reasons of windows that have no candle. */
   async tail() {
     if (this.#buffer) return;
-    if (!this.loaded) {
+    if (!this.loaded || this.#stale) {
       if (!this.refused) await this.load();
       return;
     }
@@ -147,16 +169,28 @@ export class Series {
     }
   }
 
-  /** Whether windows are decided of which nothing was heard: those without a trade are told to
+  /** Whether there is something to read: all of it, or windows that are decided and of which
+   * nothing was heard: those without a trade are told to
    * nobody. closedThrough: of the feed, epoch ms. */
   isBehind(closedThrough) {
-    if (!this.loaded) return false;
+    if (!this.loaded || this.#stale) return true;
     const last = this.candles.lastClosed;
     const decided = !last || last.open_time + 2 * this.length <= closedThrough;
     return decided || this.#hole < Number.POSITIVE_INFINITY;
   }
 
+  /** Whether it belongs to history that was not read yet, or was forgotten. */
+  #isBefore({ open_time: time }) {
+    return (this.#cursor || this.candles.full) && time < this.candles.rows[0]?.open_time;
+  }
+
   #put(kind, row) {
+    if (this.#isBefore(row)) {
+      // As a neighbor of the oldest row it would be wrong; scrolling back reads it.
+      if (this.#loadingOlder) this.#older.push(row);
+      if (kind === "correction") this.hooks.onCorrection(row, undefined);
+      return;
+    }
     const before = this.candles.lastClosed;
     const replaced = this.candles.get(row.open_time);
     const change = this.candles.take([row]);
@@ -192,12 +226,17 @@ export class Series {
   async #attempt(generation, step) {
     try {
       await step();
-      if (generation === this.#generation) this.hooks.onProblem(null);
+      if (generation === this.#generation) {
+        this.refused = false;
+        this.hooks.onProblem(null);
+      }
       return true;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      this.refused = error.status >= 400 && error.status < 500;
-      if (generation === this.#generation) this.hooks.onProblem(error);
+      if (generation === this.#generation) {
+        this.refused = !this.loaded && REFUSED.includes(error.status);
+        this.hooks.onProblem(error);
+      }
       return false;
     }
   }

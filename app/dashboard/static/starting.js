@@ -1,17 +1,19 @@
 // The first answers. A service that is not there yet is waited for, and the page says so.
 
 import { Problem, get } from "./api.js";
+import { knownSeries } from "./choice.js";
 import { at, say } from "./page.js";
 
 const WAITS_S = [1, 2, 4, 8, 15];
 
-/** The index and the status, as soon as the service gives them. */
+/** The index, the status and the known series, as soon as the service gives all of them. */
 export async function readFirst() {
   for (let failures = 0; ; failures += 1) {
     try {
-      const found = await Promise.all([get("/api"), get("/status")]);
+      const [index, status] = await Promise.all([get("/api"), get("/status")]);
+      const known = await knownSeries(status.subscriptions);
       at("banner").hidden = true;
-      return found;
+      return [index, status, known];
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       await wait(error.message, WAITS_S[Math.min(failures, WAITS_S.length - 1)]);

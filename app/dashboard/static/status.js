@@ -25,6 +25,16 @@ export function showFeeds(status) {
   say(at("version"), `Candlekeep ${status.version}, ${status.role}`);
 }
 
+/** Put what the stream tells of feeds into a status. */
+export function mergeFeeds(status, { role, feeds }) {
+  const newer = new Map(feeds.map((feed) => [`${feed.exchange}/${feed.source}`, feed]));
+  status.role = role;
+  status.feeds = status.feeds.map((feed) => ({
+    ...feed,
+    ...newer.get(`${feed.exchange}/${feed.source}`),
+  }));
+}
+
 function roleText(role) {
   if (role === "standby") return "Another process builds; this one only reads.";
   return "No feed is running here.";
@@ -72,11 +82,13 @@ function total(counts) {
   return Object.values(counts ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
-/** What was observed of a series: windows of ten minutes. series: exchange, symbol, source. */
-export async function showCoverage(series, now) {
+/** What was observed of a series: windows of ten minutes. series: exchange, symbol, source;
+ * wanted(): whether it still is the one on show, here and below. */
+export async function showCoverage(series, now, wanted) {
   const start = Math.floor((now - STRIP_MS) / CELL_MS) * CELL_MS;
   const asked = { ...series, interval: "10m", start, fill: "null", limit: 100, include_open: 1 };
   const { data } = await get("/candlesticks", asked);
+  if (!wanted()) return;
   const rows = new Map(data.map((row) => [row.open_time, row]));
   const cells = [];
   for (let time = start; time <= now; time += CELL_MS) cells.push(cell(rows.get(time), time));
@@ -133,8 +145,9 @@ function lackOf({ open_time: start, end, coverage, reasons }) {
 }
 
 /** How far closed candles of a series say the same as the exchange's own. */
-export async function showAgreement({ exchange, symbol, source }) {
+export async function showAgreement({ exchange, symbol, source }, wanted) {
   const { data, meta } = await get("/agreement", { exchange, symbol, source });
+  if (!wanted()) return;
   const counts = new Map();
   for (const row of data.filter((one) => one.compared)) {
     const sum = counts.get(row.interval) ?? [0, 0];
@@ -164,12 +177,13 @@ function bar(share) {
 }
 
 /** From when to when a series is stored, and how much there is of everything. */
-export async function showStored({ exchange, symbol, source }, interval, status) {
+export async function showStored({ exchange, symbol, source }, interval, status, wanted) {
   const asked = { exchange, symbol, source, interval, limit: 1 };
   const [first, last] = await Promise.all([
     get("/candlesticks", { ...asked, start: 0 }),
     get("/candlesticks", asked),
   ]);
+  if (!wanted()) return;
   const facts = [];
   if (first.data[0] && last.data[0]) {
     facts.push(

@@ -7,8 +7,8 @@ const OPENING_MS = 8000;
 const KINDS = ["open", "candle", "correction", "status", "reset"];
 
 /**
- * onEvent(kind, data), onState({state, seconds, again}): state is `connecting`, `live`, `off`, or
- * `waiting` for so many `seconds`; again: it had been lost; resumed: it goes on from where it was.
+ * onEvent(kind, data), onState({state, seconds, again}): state is `connecting`, `live`, `off`,
+ * `paused`, or `waiting` for so many `seconds`; again: it had been lost; resumed: it goes on from where it was.
  */
 export class Stream {
   #source = null;
@@ -19,6 +19,7 @@ export class Stream {
   #timer = 0;
   #until = 0;
   #off = false;
+  #paused = false;
 
   constructor(onEvent, onState) {
     this.onEvent = onEvent;
@@ -31,6 +32,7 @@ export class Stream {
     this.#last = null;
     this.#lost = false;
     this.#off = false;
+    this.#paused = false;
     return this.#connect();
   }
 
@@ -38,9 +40,29 @@ export class Stream {
     return this.#source?.readyState === EventSource.OPEN;
   }
 
+  get paused() {
+    return this.#paused;
+  }
+
   /** Do not wait for the next try. */
   retry() {
-    if (this.#source?.readyState === EventSource.CLOSED && !this.#off) this.#connect();
+    const closed = this.#source?.readyState === EventSource.CLOSED;
+    if (closed && !this.#off && !this.#paused) this.#connect();
+  }
+
+  /** Give the connection back until `resume`, which goes on from where it was. */
+  pause() {
+    if (this.#off || !this.#source) return;
+    clearTimeout(this.#timer);
+    this.#source.close();
+    this.#lost = true;
+    this.#paused = true;
+    this.onState({ state: "paused" });
+  }
+
+  resume() {
+    this.#paused = false;
+    this.retry();
   }
 
   /** Listen to nothing until the next `open`. */
