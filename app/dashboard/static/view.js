@@ -4,8 +4,12 @@ import { isCandle, kindOf } from "./candles.js";
 import { change } from "./format.js";
 import { at, say } from "./page.js";
 
+// A market that has just begun has no prices to take the axis from, and little to frame.
+const FEW = 20;
+
 export class View {
   #pending = null;
+  #few = 0;
   #drawn = { count: -1 };
 
   constructor(chart) {
@@ -15,8 +19,13 @@ export class View {
   /** Another series: its newest candles, framed anew. */
   begin(rows) {
     this.#pending = null;
-    this.chart.fit(rows);
     this.#draw(rows);
+    this.#frame(rows);
+  }
+
+  #frame(rows) {
+    this.#few = rows.filter(isCandle).length;
+    this.chart.fit(rows);
     this.chart.frame();
   }
 
@@ -36,6 +45,7 @@ export class View {
     } else {
       this.#draw(rows);
     }
+    if (this.#few < FEW && rows.filter(isCandle).length > this.#few) this.#frame(rows);
   }
 
   #draw(rows) {
