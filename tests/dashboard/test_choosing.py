@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.dashboard.conftest import Visit
 from tests.dashboard.test_page import MINUTE, NOW, Stage, candle
 from tests.support import eventually
 
@@ -95,10 +96,18 @@ def test_what_is_under_the_cursor_changes_with_its_correction(visit, stage):
     assert "revision 2 (late trades)" in visit.text("#legend")
 
 
-def test_a_page_that_is_hidden_for_a_minute_gives_its_stream_back(visit):
+@pytest.fixture
+def timed_visit(browser, service):
+    """One whose clock can be put forward: a clock is of all pages of a context."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.clock.install()
+    yield Visit(context.new_page(), service.base)
+    context.close()
+
+
+def test_a_page_that_is_hidden_for_a_minute_gives_its_stream_back(timed_visit):
     """Six connections to a host are all that a browser has, for all of its pages."""
-    visit.page.clock.install()
-    visit.open()
+    visit = timed_visit.open()
     eventually(lambda: visit.text("#connection-text") == "live")
     before = visit.number("last")
     visit.page.evaluate(HIDE, True)

@@ -199,19 +199,17 @@ function changed(what) {
   view.change(series.candles.rows, what);
   showEmpty(null);
   showNow();
-  if (!cursor || cursor !== series.candles.get(cursor.open_time)) legend(cursor);
+  if (!cursor) legend(null);
 }
 
 function corrected(row, replaced) {
   if (causes.size < MOST_CAUSES || causes.has(row.open_time)) causes.set(row.open_time, row.cause);
-  if (row.open_time === (cursor ?? series.candles.last)?.open_time) legend(cursor);
   tell("correction", correctionText(row, replaced, zone()));
 }
 
 function legend(row) {
-  // What is under the cursor may have changed since.
-  cursor = row && (series.candles?.get(row.open_time) ?? row);
-  const shown = cursor ?? series.candles?.last;
+  cursor = row;
+  const shown = row ?? series.candles?.last;
   showLegend(shown ?? null, zone(), shown && causes.get(shown.open_time));
 }
 
