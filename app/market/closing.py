@@ -98,8 +98,7 @@ class Resume(NamedTuple):
     open for longer ones; spans, covers, told: what touches these. parts_since: when (ms) candles of
     the shortest interval began to be stored; what open windows held before cannot be put together
     again. reach: what closed before it (ms) cannot change. lines: how far trade ids are known, by
-    symbol; holes: those among them that are missing. outages: spans of the last days, see
-    `Outages`.
+    symbol; holes: those among them that are missing.
     """
 
     closed_through: int
@@ -111,4 +110,3 @@ class Resume(NamedTuple):
     lines: Mapping[str, Line] = {}
     holes: Mapping[str, Sequence[Hole]] = {}
     told: Sequence[Cover] = ()
-    outages: Sequence[Span] = ()

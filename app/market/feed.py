@@ -8,7 +8,7 @@ from functools import partial
 
 from app.market.candles import EXCHANGE, LIVE, Bar, Candle, Fold
 from app.market.closing import Closing, Forming, Official, OpenCandle, Place, Resume
-from app.market.coverage import ALL, FOREVER, RESTART, Span, is_asked_for
+from app.market.coverage import ALL, RESTART, Span, is_asked_for
 from app.market.ids import Ids, Line
 from app.market.observation import Observation, Pace, StreamObservation
 from app.market.official import official
@@ -35,10 +35,10 @@ class FeedFold:
         """Closed windows that the last batch had ticks of, and when these were (ms): they are to be
         folded anew, see `correct`."""
         self.reach = 0
-        """Trades of closed windows that open before this (ms) are counted and, if they had not come
-        before, missing, as they could not be folded in: neither do they fill a hole."""
+        """Trades of closed windows that open before this (ms) are counted and nothing else, as they
+        could not be folded in: neither do they fill a hole."""
         self._series: dict[str, Series] = {}
-        self._unseen = Unseen(pace.grace)
+        self._unseen = Unseen()
         self._resumed = Resume(0)
         self._corrected: dict[Place, Bar] = {}
         self._anew: list[Cover] = []
@@ -62,7 +62,7 @@ class FeedFold:
         cut = window_open(through, self.longest)
         if found.parts_since > cut:
             spans.append(Span(ALL, cut, found.parts_since, RESTART))
-        self._unseen.restore(spans, found.covers, found.told, found.outages)
+        self._unseen.restore(spans, found.covers, found.told)
         for part in found.parts:
             self._of(part.symbol).parts[part.open_time] = part.bar
 
@@ -92,17 +92,17 @@ class FeedFold:
         for symbol, ticks in by_symbol(batch.ticks).items():
             taken = subscriptions.chosen(ticks, batch.asked, self.source)
             if self.source == TRADES and reach:
-                late += self._leave_out(symbol, taken, reach)
+                count = len(taken)
                 taken = [tick for tick in taken if tick.time >= reach]
+                late += count - len(taken)
             if taken:
                 late += self._add(symbol, taken, subscriptions)
+        if self.source == TRADES:
+            self._note_ids(batch, subscriptions)
         self.observation.note(batch)
         self._unseen.spans(self.observation.take_spans(), self._taken)
         if batch.outcome == OK:
             self._unseen.away(batch.away, self.observation.told_since, self.observation.frontier)
-        if self.source == TRADES:
-            # What is missing may be so because of an outage that this batch has ended.
-            self._note_ids(batch, subscriptions)
         if self._torn or batch.start:
             self._torn, self._hidden = False, 0 if batch.start else batch.answered
         reach = max(reach, self._hidden)
@@ -226,20 +226,8 @@ class FeedFold:
             self._place += len(found)
         return late
 
-    def _leave_out(self, symbol: str, ticks: Iterable[Tick], reach: int) -> int:
-        """How many happened before `reach` (ms). Those that had been missing are missing at that
-        time, wherever a hole had been thought to be."""
-        old = [tick for tick in ticks if tick.time < reach]
-        sifter = self._of(symbol).sifter if old else None
-        if isinstance(sifter, Trades):
-            for tick in old:
-                if isinstance(tick.id, int) and not sifter.ids.has(tick.id):
-                    self._unseen.untold(symbol, tick.time)
-        return len(old)
-
     def _note_ids(self, batch: Batch, subscriptions: Subscriptions) -> None:
         """Holes that the batch has opened, and those that it has filled."""
-        blind_since = FOREVER if batch.outcome == OK else self.observation.frontier
         for symbol, time, number in batch.spoiled:
             series, since = self._series.get(symbol), subscriptions.watched_since(symbol, time)
             if series is not None and since is not None and isinstance(series.sifter, Trades):
@@ -248,7 +236,7 @@ class FeedFold:
         for symbol in symbols & self._series.keys():
             sifter = self._series[symbol].sifter
             if isinstance(sifter, Trades):
-                self._unseen.holes(symbol, sifter.ids, self._taken, blind_since)
+                self._unseen.holes(symbol, sifter.ids)
                 self._counted.add(symbol)
 
     def _lines(self) -> dict[str, Line]:

@@ -2,7 +2,7 @@
 repetition, and what is missing. Knows no prices, and of windows only when one begins."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MOST_RUNS = 1_000
@@ -16,15 +16,12 @@ it is another counting, and says nothing about what is missing between the two."
 
 class Hole(NamedTuple):
     """Ids between `after` and `before` that did not come, though both did. start, end: the time
-    (ms) in which their trades happened, `[start, end)`; after_time, before_time: when the two
-    trades did that are known, ms."""
+    (ms) in which their trades happened, `[start, end)`."""
 
     after: int
     before: int
     start: int
     end: int
-    after_time: int
-    before_time: int
 
 
 class Line(NamedTuple):
@@ -47,8 +44,7 @@ class _Run(NamedTuple):
 
 
 class Ids:
-    """Ids of one symbol. `take` them as they come; `opened` and `closed` then tell of holes, which
-    `limit` may make shorter before they are told.
+    """Ids of one symbol. `take` them as they come; `opened` and `closed` then tell of holes.
 
     shortest: the length (ms) of windows, see `_hole`; any will do where nobody looks at the times
     of holes. line, holes, through: where a stored position left off. All that happened up to
@@ -65,7 +61,6 @@ class Ids:
         self._shortest, self._through = shortest, through
         self._runs: list[_Run] = []
         self._again: set[int] = set()
-        self._limited: dict[int, Hole] = {}
         self._old = -1
         self.opened: list[Hole] = []
         self.closed: list[Hole] = []
@@ -75,9 +70,8 @@ class Ids:
     def _restore(self, line: Line, holes: Iterable[Hole]) -> None:
         low, low_time = line.lowest, 0
         for hole in holes:
-            self._runs.append(_Run(low, hole.after, low_time, hole.after_time, 0))
-            self._limited[hole.after] = hole
-            low, low_time = hole.before, hole.before_time
+            self._runs.append(_Run(low, hole.after, low_time, hole.start, 0))
+            low, low_time = hole.before, hole.end
         high, time = max((line.highest, line.time), (low, low_time))
         self._runs.append(_Run(low, high, low_time, time, 0))
         self._old = high
@@ -111,7 +105,7 @@ class Ids:
         watched without a break; what is missing before is not looked for."""
         if number <= self._old and time >= self._through:
             # Its window was open when the position was stored, so it is in no candle yet.
-            if number in self._again or self.has(number):
+            if number in self._again or not self._in_hole(number):
                 new = number not in self._again
                 self._again.add(number)
                 return new
@@ -124,15 +118,9 @@ class Ids:
         self._insert(place, before, after, _Run(number, number, time, time, since))
         return True
 
-    def limit(self, limited: Callable[[Hole], Hole]) -> None:
-        """What is `opened` is known more exactly: those that follow stay as they are told."""
-        for place, hole in enumerate(self.opened):
-            self.opened[place] = self._limited[hole.after] = limited(hole)
-
-    def has(self, number: int) -> bool:
-        """Whether the id came."""
+    def _in_hole(self, number: int) -> bool:
         place = bisect_right(self._runs, number, key=_low) - 1
-        return place >= 0 and number <= self._runs[place].high
+        return place < 0 or number > self._runs[place].high
 
     def _insert(self, place: int, before: _Run | None, after: _Run | None, run: _Run) -> None:
         if before is not None and after is not None and _is_hole(before, after):
@@ -152,11 +140,10 @@ class Ids:
         if len(self._runs) > MOST_RUNS:
             # What is missing between the two oldest counts as known: it would not be told apart.
             oldest, following = self._runs[:2]
-            self._limited.pop(oldest.high, None)
             self._runs[:2] = [following._replace(low=oldest.low, low_time=oldest.low_time)]
 
     def _close(self, before: _Run, after: _Run) -> None:
-        hole = self._limited.pop(before.high, None) or self._hole(before, after)
+        hole = self._hole(before, after)
         if hole in self.opened:
             # Nobody has heard of it yet.
             self.opened.remove(hole)
@@ -170,7 +157,7 @@ class Ids:
         end = max(before.high_time, after.low_time)
         if end == start or end % self._shortest == 0:
             end += 1
-        return Hole(before.high, after.low, start, end, before.high_time, after.low_time)
+        return Hole(before.high, after.low, start, end)
 
 
 def _is_hole(before: _Run, after: _Run) -> bool:

@@ -15,16 +15,13 @@ from app.market.coverage import (
     uncovered,
 )
 from app.market.ids import Hole, Ids
-from app.market.outages import Outages
 from app.market.ticks import EXCHANGE_DOWN, Cover
 
 
 class Unseen:
-    """Times in ms. What is added is kept until it is forgotten, and told once. margin: see
-    `Outages`."""
+    """Times in ms. What is added is kept until it is forgotten, and told once."""
 
-    def __init__(self, margin: int = 0) -> None:
-        self._outages = Outages(margin)
+    def __init__(self) -> None:
         self._all: list[Span] = []
         self._own: dict[str, list[Span]] = {}
         self._covers: dict[str, list[Period]] = {}
@@ -39,14 +36,9 @@ class Unseen:
         self._shares: dict[tuple[int, int, tuple[Period, ...]], Share] = {}
 
     def restore(
-        self,
-        spans: Iterable[Span],
-        covers: Iterable[Cover],
-        told: Iterable[Cover],
-        outages: Iterable[Span] = (),
+        self, spans: Iterable[Span], covers: Iterable[Cover], told: Iterable[Cover]
     ) -> None:
-        """What the store knows already. outages: spans that tell where trades may be missing."""
-        self._outages.add(outages)
+        """What the store knows already."""
         for span in spans:
             self._keep(span)
         for known, found in ((self._covers, covers), (self._told, told)):
@@ -55,8 +47,6 @@ class Unseen:
 
     def spans(self, found: Iterable[Span], told: int = 0) -> None:
         """Time that was not observed. told: what closed before it (ms) has been told already."""
-        found = list(found)
-        self._outages.add(found)
         for span in found:
             self._keep(span)
             self._new_spans.append(span)
@@ -90,10 +80,8 @@ class Unseen:
         self.spans([Span(symbol, time, time + 1, SEQUENCE_GAP)])
         self._earliest = min(self._earliest, time)
 
-    def holes(self, symbol: str, ids: Ids, now: int = 0, blind_since: int = FOREVER) -> None:
-        """Take over what the ids of a symbol have to tell. blind_since: nothing was observed since,
-        which is no span yet."""
-        ids.limit(lambda hole: self._outages.limited(symbol, hole, now, blind_since))
+    def holes(self, symbol: str, ids: Ids) -> None:
+        """Take over what the ids of a symbol have to tell."""
         for hole in ids.closed:
             spans = self._own.get(symbol, [])
             if hole_span(symbol, hole) in spans:
@@ -158,7 +146,6 @@ class Unseen:
 
     def forget(self, horizon: int) -> None:
         """What ended by then touches no open window."""
-        self._outages.forget(horizon)
         self._all = [span for span in self._all if span.end > horizon]
         for symbol, spans in list(self._own.items()):
             self._own[symbol] = [span for span in spans if span.end > horizon]

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, and_, insert, select, update
 from app.market.candles import Bar, Candle
 from app.market.closing import Closing, Resume
 from app.market.coverage import ALL, FOREVER, SEQUENCE_GAP, Span
-from app.market.outages import REMEMBERED_MS
 from app.market.revising import Change, revise, taken_over
 from app.market.ticks import TRADES, Cover
 from app.market.windows import DAY, window_open
@@ -119,7 +118,6 @@ class FeedStore:
                 observed.lines(connection, feed) if trades else {},
                 observed.holes(connection, feed, closed_through - DAY) if trades else {},
                 observed.told(connection, feed, horizon, FOREVER) if trades else (),
-                observed.outages(connection, feed, horizon - REMEMBERED_MS) if trades else (),
             )
 
     def _parts(self, connection: Connection, shortest: int, start: int, end: int) -> list[Candle]:

@@ -63,22 +63,11 @@ def spans(connection: Connection, feed: Feed, start: int, end: int) -> list[Span
     return found
 
 
-def outages(connection: Connection, feed: Feed, since: int) -> list[Span]:
-    """Those of all symbols that ended after `since` (ms), but for missing trades."""
-    table = unobserved.c
-    query = select(table.symbol, table.start_time, table.end_time, table.reason)
-    query = query.filter_by(**_key(feed)).where(table.end_time > since)
-    found = connection.execute(query.where(table.reason != SEQUENCE_GAP))
-    return [Span(*row) for row in found]
-
-
 def holes(connection: Connection, feed: Feed, since: int) -> dict[str, list[Hole]]:
-    """The trades that are missing by their ids, by symbol, where the next one that is not happened
-    after `since` (ms)."""
+    """The trades that are missing, of those that happened after `since` (ms), by symbol."""
     table = missing_ids.c
-    ids, times = (table.after_id, table.before_id), (table.start_time, table.end_time)
-    query = select(table.symbol, *ids, *times, table.after_time, table.before_time)
-    query = query.filter_by(**_key(feed)).where(table.before_time > since)
+    query = select(table.symbol, table.after_id, table.before_id, table.start_time, table.end_time)
+    query = query.filter_by(**_key(feed)).where(table.end_time > since)
     found: dict[str, list[Hole]] = {}
     for symbol, *hole in connection.execute(query):
         found.setdefault(symbol, []).append(Hole(*hole))
@@ -104,8 +93,6 @@ def write_holes(
             "before_id": hole.before,
             "start_time": hole.start,
             "end_time": hole.end,
-            "after_time": hole.after_time,
-            "before_time": hole.before_time,
         }
         for symbol, hole in opened
     ]

@@ -3,7 +3,6 @@ candle is ever deleted."""
 
 from sqlalchemy import Engine, delete, func, select, update
 
-from app.market.outages import REMEMBERED_MS
 from app.market.windows import DAY
 from app.storage.database import reading, writing
 from app.storage.tables import (
@@ -47,11 +46,8 @@ def prune_candles(engine: Engine, before: int) -> int:
             connection.execute(update(feed_positions).values(revised=feed_positions.c.revised + 1))
     if not deleted:
         with writing(engine) as connection:
-            for table in (missing_ids, recovered, histories):
+            for table in (unobserved, missing_ids, recovered, histories):
                 connection.execute(delete(table).where(table.c.end_time < before))
-            # It tells where trades are missing that nobody has noticed yet.
-            known = unobserved.c.end_time < before - REMEMBERED_MS
-            connection.execute(delete(unobserved).where(known))
             connection.execute(delete(agreements).where(agreements.c.day <= before - DAY))
             connection.execute(delete(differences).where(differences.c.open_time < before))
     return deleted

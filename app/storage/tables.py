@@ -161,8 +161,6 @@ missing_ids = db.Table(
     Column("before_id", BigInteger, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("end_time", BigInteger, nullable=False),
-    Column("after_time", BigInteger, nullable=False),
-    Column("before_time", BigInteger, nullable=False),
     Index("ix_missing_ids_time", "exchange", "source", "end_time"),
 )
 

@@ -283,7 +283,7 @@ def test_a_candle_of_the_exchanges_own_is_taken_for_what_was_missed(ask, house):
     assert [change["cause"] for change in body["revisions"]] == ["repair"]
     assert not any(one["differs"] for one in body["official"]["differences"])
     assert body["sentence"] == (
-        "Taken from Poloniex's own candle, because 23.34 % of the window was not observed (outage,"
+        "Taken from Poloniex's own candle, because 48.34 % of the window was not observed (outage,"
         " sequence_gap)."
     )
     longer = ask(2 * MINUTE, interval="10m")

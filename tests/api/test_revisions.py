@@ -159,7 +159,7 @@ def trades(engine):
 
 def test_a_hole_in_the_trade_ids_and_its_filling_are_told(client, store, engine):
     feed = trades(engine)
-    hole = "BTC_USDT", Hole(10, 12, BEGIN, BEGIN + 6_000, BEGIN, BEGIN + 6_000)
+    hole = "BTC_USDT", Hole(10, 12, BEGIN, BEGIN + 6_000)
     feed.close([], BEGIN + MINUTE, stored_at=BEGIN + HOUR, opened=[hole])
     feed.close([], BEGIN + MINUTE, stored_at=BEGIN + 2 * HOUR, filled=[hole])
     lost, found = get(client, source="trades")["data"]

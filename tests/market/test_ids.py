@@ -18,11 +18,6 @@ def left(ids):
     return sorted(hole[:2] for hole in found)
 
 
-def between(after, before, start, end):
-    """A hole that reaches from one trade to the other."""
-    return Hole(after, before, start, end, start, end)
-
-
 def test_neighbors_are_no_hole_and_repetitions_are_nothing():
     ids = Ids(MINUTE)
     assert taken(ids, (5, 10), (6, 20), (7, 20), (6, 20), (5, 10)) == [
@@ -38,7 +33,7 @@ def test_neighbors_are_no_hole_and_repetitions_are_nothing():
 def test_a_hole_reaches_from_the_trade_before_it_to_the_one_after_it():
     ids = Ids(MINUTE)
     taken(ids, (5, 10_000), (9, 31_000))
-    assert ids.opened == [between(5, 9, 10_000, 31_000)]
+    assert ids.opened == [Hole(5, 9, 10_000, 31_000)]
 
 
 def test_a_trade_that_comes_after_all_closes_its_hole():
@@ -54,55 +49,19 @@ def test_a_trade_that_comes_after_all_closes_its_hole():
 def test_a_hole_that_is_filled_in_part_is_two():
     ids = Ids(MINUTE)
     taken(ids, (5, 10_000), (9, 31_000), (7, 20_000))
-    assert ids.opened == [between(5, 7, 10_000, 20_000), between(7, 9, 20_000, 31_000)]
+    assert ids.opened == [Hole(5, 7, 10_000, 20_000), Hole(7, 9, 20_000, 31_000)]
 
 
 def test_what_may_lie_in_the_moment_of_a_trade_that_opens_a_window_is_missing_in_that_window():
     ids = Ids(MINUTE)
     taken(ids, (5, MINUTE - 1), (7, MINUTE))
-    assert ids.opened == [Hole(5, 7, MINUTE - 1, MINUTE + 1, MINUTE - 1, MINUTE)]
+    assert ids.opened == [Hole(5, 7, MINUTE - 1, MINUTE + 1)]
 
 
 def test_a_hole_within_one_moment_is_a_millisecond_long():
     ids = Ids(MINUTE)
     taken(ids, (5, 100), (7, 100))
-    assert ids.opened == [Hole(5, 7, 100, 101, 100, 100)]
-
-
-def shortened(hole):
-    return hole._replace(start=hole.start + 5_000, end=hole.end - 5_000)
-
-
-def test_a_hole_that_was_limited_closes_as_it_was_told_and_what_is_left_of_it_is_judged_anew():
-    ids = Ids(MINUTE)
-    taken(ids, (5, 10_000), (9, 31_000))
-    ids.limit(shortened)
-    (told,) = ids.opened
-    assert told == Hole(5, 9, 15_000, 26_000, 10_000, 31_000)
-    ids.opened.clear()
-    taken(ids, (7, 12_000))
-    assert ids.closed == [told]
-    assert ids.opened == [between(5, 7, 10_000, 12_000), between(7, 9, 12_000, 31_000)]
-
-
-def test_after_a_restart_a_limited_hole_closes_as_it_was_told():
-    before = Ids(MINUTE)
-    taken(before, (5, 10_000), (9, 31_000))
-    before.limit(shortened)
-    (told,) = before.opened
-    after = Ids(MINUTE, before.line, [told], through=60_000)
-    taken(after, (7, 12_000))
-    assert after.closed == [told]
-    assert after.opened == [between(5, 7, 10_000, 12_000), between(7, 9, 12_000, 31_000)]
-
-
-def test_what_is_remembered_of_limited_holes_is_bounded():
-    ids = Ids(MINUTE)
-    for number in range(0, 4 * MOST_RUNS, 2):
-        ids.take(number, number)
-        ids.limit(shortened)
-        ids.opened.clear()
-    assert len(ids._limited) < MOST_RUNS
+    assert ids.opened == [Hole(5, 7, 100, 101)]
 
 
 def test_ids_that_follow_one_another_are_taken_at_once_and_others_are_not():
@@ -162,7 +121,7 @@ def test_what_happened_before_a_symbol_was_watched_is_not_missing():
     assert ids.opened == []
     # Both of these are of the time that is watched, so what lies between them is missing.
     ids.take(7, 65_000, since=60_000)
-    assert ids.opened == [between(7, 9, 65_000, 70_000)]
+    assert ids.opened == [Hole(7, 9, 65_000, 70_000)]
     assert [ids.take(number, 70_000, since=60_000) for number in (5, 9, 7)] == [False] * 3
 
 

@@ -2,8 +2,6 @@
 what was traded, and nothing else was touched."""
 
 from decimal import Decimal
-from functools import cache
-from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
 from urllib.parse import urlencode
@@ -28,9 +26,6 @@ from tests.support import seeds
 SYMBOLS = ("BTC_USDT", "LTC_USDT", "SHIB_USDT")
 DRAIN = 10_000
 LENGTH = 40 * MINUTE
-MARGIN = 2_000
-"""A trade may be told so late, which is the grace of `House`: of what happened so shortly before an
-outage, or after it by a clock that differs, nobody can say that it was observed."""
 INTERVALS = (MINUTE, 5 * MINUTE, 10 * MINUTE)
 
 
@@ -82,23 +77,16 @@ class World:
             for one in self.tape.trades(symbol, start, end)
         ]
 
-    @cache  # noqa: B019 -- a world does not outlive its test
     def missing(self, symbol):
-        """The outages. Where ids tell that trades were missed in them, what is so near to them that
-        it may have been missed too, but never beyond the trades that came."""
-        trades = self.tape.trades(symbol, START, START + LENGTH)
-        came = [one for one in trades if not self.lost(one.time)]
-        found = list(self.outages)
-        for before, after in pairwise(came):
-            if after.id > before.id + 1:
-                # All outages between the two: any of them may have it.
-                inside = [one for one in self.outages if before.time < one[0] < after.time]
-                first = min(begin for begin, _ in inside) - MARGIN
-                last = max(end for _, end in inside) + MARGIN
-                found.append((max(first, before.time), min(last, after.time + 1)))
-        return found
+        """From the last trade before an outage, or its begin, to the first one after it: ids tell
+        that some are missing, and not when they happened."""
+        for begin, end in self.outages:
+            before = self.tape.trades(symbol, START, begin)
+            after = self.tape.trades(symbol, end, START + LENGTH)
+            hole = before and self.tape.trades(symbol, begin, end) and after
+            yield (before[-1].time, after[0].time + 1) if hole else (begin, end)
 
-    def is_seeded(self, symbol, window, length):
+    def is_touched(self, symbol, window, length):
         """Whether anything of a window was missed, or may have been. What came before the first
         message was."""
         end = window + length
@@ -150,10 +138,8 @@ def test_after_repair_every_candle_is_that_of_the_exchange(engine, tmp_path, see
                     continue
                 share, revision, cause, shown = found[key]
                 assert (shown, share) == (expected, Decimal(1)), key
-                changed = (revision, cause) != (1, None)
-                seeded = world.is_seeded(symbol, window, length)
-                # Parts of a longer one may have been repaired before it closed.
-                assert changed == seeded or (seeded and length > MINUTE), key
+                touched = world.is_touched(symbol, window, length)
+                assert touched or (revision, cause) == (1, None), key
     world.house.log.close()
 
 
@@ -170,7 +156,7 @@ def test_windows_that_were_lost_are_the_ones_that_have_revisions(engine, tmp_pat
         (symbol, window)
         for symbol in SYMBOLS
         for window in range(START, until, MINUTE)
-        if world.is_seeded(symbol, window, MINUTE)
+        if world.is_touched(symbol, window, MINUTE)
         if world.truth(symbol, window, window + MINUTE)
     }
     assert changed == expected and len(expected) > 10

@@ -20,7 +20,6 @@ from app.storage.tables import (
     candle_revisions,
     candles,
     feed_positions,
-    late_candles,
     missing_ids,
     recovered,
     series,
@@ -103,8 +102,7 @@ class House:
 
     def clear(self):
         with writing(self.engine) as connection:
-            candles_first = (candle_revisions, late_candles, candles, series)
-            for table in (*candles_first, unobserved, missing_ids, recovered):
+            for table in (candle_revisions, candles, series, unobserved, missing_ids, recovered):
                 connection.execute(delete(table))
             connection.execute(delete(feed_positions))
 

@@ -17,7 +17,6 @@ from tests.simulation.expected import (
     periods,
     windows,
 )
-from tests.simulation.holes import wrong_holes
 from tests.simulation.life import POLL
 from tests.simulation.shown import Key, every_revision
 from tests.simulation.world import World
@@ -43,8 +42,6 @@ def _problems(world: World, again: bool) -> Iterator[str]:
     truth = windows(knowable(world)) if world.source == TRADES else None
     if truth is not None:
         yield from _whole(world, rows, truth)
-        if not world.exchange.step:
-            yield from wrong_holes(world)
         if not (world.twins or world.torn or world.pruned or world.exchange.step):
             yield from _undisturbed(world, rows, truth)
     if not world.twins:

@@ -15,7 +15,6 @@ from app.market.candles import Fold
 from app.market.feed import FeedFold
 from app.market.ids import Ids
 from app.market.observation import Observation, StreamObservation
-from app.market.outages import Outages
 from app.market.revising import Change
 from app.market.sifting import LastPrices, Trades
 from app.market.unseen import Unseen
@@ -231,24 +230,11 @@ def a_boundary_belongs_to_the_old_window() -> Patch:
 
 @sabotage
 def missing_ids_are_not_looked_for() -> Patch:
-    def holes(_: Unseen, _symbol: str, ids: Ids, *_when: int) -> None:
+    def holes(_: Unseen, _symbol: str, ids: Ids) -> None:
         ids.opened.clear()
         ids.closed.clear()
 
     return patch.object(Unseen, "holes", holes)
-
-
-@sabotage
-def missing_trades_may_be_anywhere_though_there_was_an_outage() -> Patch:
-    return patch.object(Outages, "limited", lambda _outages, _symbol, hole, *_: hole)
-
-
-@sabotage
-def what_was_on_its_way_when_a_connection_broke_counts_as_observed() -> Patch:
-    def made(outages: Outages, margin: int, real: Any = Outages.__init__) -> None:
-        real(outages, 0)
-
-    return patch.object(Outages, "__init__", made)
 
 
 @sabotage

@@ -17,14 +17,14 @@ from tests.support import free_port
 ROOT = Path(__file__).parents[2]
 
 
-def upgrade(url, folder, to="head", **options):
+def upgrade(url, folder, **options):
     environment = {
         **os.environ,
         "DATABASE_URL": url.render_as_string(hide_password=False),
         "DATA_DIR": str(folder),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "flask", "db", "upgrade", to],
+        [sys.executable, "-m", "flask", "db", "upgrade"],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -110,20 +110,6 @@ def test_rows_of_the_first_version_are_kept_and_people_find_them_in_a_view(first
     ]
     assert stored == [("poloniex", "ticker", length, 0, 2**63 - 1) for length in (5_000, 60_000)]
     assert revised == 0
-
-
-@pytest.mark.campaign
-def test_trades_that_were_missing_before_are_missing_between_the_same_trades(url, tmp_path):
-    assert finish(upgrade(url, tmp_path, to="0007"))[0] == 0
-    engine = create_engine(url)
-    row = "INSERT INTO missing_ids VALUES ('poloniex', 'trades', 'BTC_USDT', 5, 9, 1000, 2000)"
-    with engine.begin() as connection:
-        connection.execute(text(row))
-    assert finish(upgrade(url, tmp_path))[0] == 0
-    with engine.connect() as connection:
-        found = connection.execute(text("SELECT * FROM missing_ids")).all()
-    engine.dispose()
-    assert [tuple(one)[3:] for one in found] == [(5, 9, 1000, 2000, 1000, 2000)]
 
 
 @pytest.mark.parametrize("url", ["mariadb"], indirect=True)
