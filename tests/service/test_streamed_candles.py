@@ -74,6 +74,7 @@ def agrees(tape, service, symbols):
     assert found == []
 
 
+@pytest.mark.campaign
 def test_candles_equal_the_tape_through_all_that_can_happen_to_a_stream(
     simulated, make_service, empty_mariadb
 ):
